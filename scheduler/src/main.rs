@@ -1,0 +1,3 @@
+//! The scheduler process: wiring only.
+
+fn main() {}

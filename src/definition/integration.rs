@@ -1,0 +1,264 @@
+//! An integration: the declaration of a third-party HTTP API.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::id::IntegrationName;
+use crate::template::{Template, Tree};
+
+/// A checked integration. Every method carries its settings complete: what the integration sets for all
+/// methods is merged into each of them when it is read.
+#[derive(Debug, Clone)]
+pub struct Integration {
+    /// The name accounts and jobs refer to.
+    pub name: IntegrationName,
+    /// For people; the name when none is written.
+    pub label: String,
+    /// Origin and path prefix of every request; placeholders see the account's context and credentials.
+    pub base_url: Template,
+    /// How requests are authenticated.
+    pub authorization: Authorization,
+    /// How a failed request is tried again.
+    pub retry: RetryPolicy,
+    /// How a rate limit is recognised.
+    pub rate_limit: RateLimitRule,
+    /// What happens to a run when the source refuses the credentials (401).
+    pub on_unauthorized: OnUnauthorized,
+    /// Resource name → method name → method.
+    pub resources: BTreeMap<String, BTreeMap<String, Method>>,
+}
+
+impl Integration {
+    /// The method `method` of `resource`.
+    pub fn method(&self, resource: &str, method: &str) -> Option<&Method> {
+        self.resources.get(resource)?.get(method)
+    }
+}
+
+/// How requests are authenticated. All templates see context and credentials.
+#[derive(Debug, Clone)]
+pub enum Authorization {
+    /// Not at all.
+    None,
+    /// `Authorization: Bearer <token>`.
+    Bearer {
+        /// The token.
+        token: Template,
+    },
+    /// Headers of any name.
+    Header {
+        /// Name (lower case) and value.
+        headers: Vec<(String, Template)>,
+    },
+    /// Query parameters.
+    Query {
+        /// Name and value.
+        params: Vec<(String, Template)>,
+    },
+    /// HTTP basic authentication.
+    Basic {
+        /// User name.
+        username: Template,
+        /// Password; may be empty.
+        password: Template,
+    },
+}
+
+/// What to do with a run whose credentials the source refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnauthorized {
+    /// The run fails with a clear reason and can be resumed once the account is mended (the default).
+    Fail,
+    /// The run is parked with growing waits until the credentials work again or the outage budget is used up.
+    Park,
+}
+
+/// How a failed request is tried again: at once a few times, then by parking the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Tries of one request before the run parks; at least 1.
+    pub attempts: u32,
+    /// The wait before the second try; doubles each time, with jitter.
+    pub base: Duration,
+    /// The longest wait between two tries at once.
+    pub max: Duration,
+    /// How long an outage may last, parked, before it becomes an error of the request.
+    pub outage_budget: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            base: Duration::from_millis(500),
+            max: Duration::from_secs(10),
+            outage_budget: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// How a rate limit is recognised and how long it lasts. `Retry-After` (seconds or a date) always counts;
+/// the longer of it and the declared header wins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimitRule {
+    /// Statuses that always mean a rate limit (429 by default). 503 means one when it carries `Retry-After`.
+    pub statuses: Vec<u16>,
+    /// A header that says when the limit is over.
+    pub reset_header: Option<ResetHeader>,
+    /// The wait when the source gives no hint.
+    pub default_wait: Duration,
+    /// The longest single wait that is believed; a longer hint is cut to it.
+    pub max_wait: Duration,
+}
+
+impl Default for RateLimitRule {
+    fn default() -> Self {
+        Self {
+            statuses: vec![429],
+            reset_header: None,
+            default_wait: Duration::from_secs(30),
+            max_wait: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// A declared header that says when the limit is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResetHeader {
+    /// Header name, lower case.
+    pub name: String,
+    /// What its number means.
+    pub unit: ResetUnit,
+}
+
+/// What the number in a reset header means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResetUnit {
+    /// Seconds since 1970.
+    EpochSeconds,
+    /// Milliseconds since 1970.
+    EpochMillis,
+    /// Seconds from now.
+    DeltaSeconds,
+}
+
+/// One method of a resource: one kind of request.
+#[derive(Debug, Clone)]
+pub struct Method {
+    /// `get`, `post`, `put`, `patch` or `delete`, upper case (`GET`).
+    pub http_method: String,
+    /// Appended to the base URL. Placeholders see `id`, `query`, `body`, context and credentials.
+    pub path: Template,
+    /// Headers sent with every request: name (lower case) and value.
+    pub headers: Vec<(String, Template)>,
+    /// Query parameters sent with every request; the job's own are merged over them.
+    pub query: Tree,
+    /// How an array becomes query parameters.
+    pub query_array: QueryArray,
+    /// A JSON body sent with every request; the job's own is merged over it.
+    pub body: Option<Tree>,
+    /// Where the records are in the response; empty for the whole body.
+    pub response_path: Vec<String>,
+    /// Whether an absent `response_path` means an empty list rather than an error.
+    pub missing_is_empty: bool,
+    /// How a list continues.
+    pub pagination: Pagination,
+    /// Whether a page can be fetched again with the same cursor (rule 6).
+    pub replayable: bool,
+    /// The longest time one request may take, body included.
+    pub timeout: Duration,
+    /// The largest body, decompressed, in bytes.
+    pub page_bytes_max: usize,
+    /// The most records one page may hold.
+    pub page_records_max: usize,
+    /// The most pages one list may have.
+    pub pages_max: u32,
+}
+
+/// How an array becomes query parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum QueryArray {
+    /// `a[]=1&a[]=2`.
+    #[default]
+    Brackets,
+    /// `a=1&a=2`.
+    Repeat,
+    /// `a=1,2`.
+    Comma,
+    /// `a[0]=1&a[1]=2`.
+    Indices,
+}
+
+/// How a list continues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pagination {
+    /// One request is the whole list.
+    None,
+    /// The response names the next page.
+    Cursor(CursorPagination),
+    /// Pages are numbered.
+    Page {
+        /// The parameter that takes the page's number.
+        param: String,
+        /// The first page's number.
+        start: u64,
+        /// The page's size.
+        limit: Option<Limit>,
+    },
+    /// The list is read from an offset on.
+    Offset {
+        /// The parameter that takes the offset.
+        param: String,
+        /// The page's size.
+        limit: Limit,
+    },
+    /// The response's `Link` header names the next page as `rel="next"`.
+    LinkHeader {
+        /// The page's size.
+        limit: Option<Limit>,
+    },
+}
+
+/// Pagination by a cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CursorPagination {
+    /// Where the response holds the cursor.
+    pub source: CursorSource,
+    /// Whether the cursor is the next page's URL rather than a token.
+    pub is_link: bool,
+    /// The parameter that takes the token.
+    pub param: String,
+    /// Where the token is sent.
+    pub send_in: SendIn,
+    /// A boolean in the body that says whether there is a next page; where declared it decides.
+    pub has_next_path: Option<Vec<String>>,
+    /// The page's size.
+    pub limit: Option<Limit>,
+}
+
+/// Where a response holds its cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CursorSource {
+    /// In the body, at this path.
+    Body(Vec<String>),
+    /// In the header of this name, lower case.
+    Header(String),
+}
+
+/// Where a parameter is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendIn {
+    /// In the query string.
+    Query,
+    /// In the JSON body.
+    Body,
+}
+
+/// A page's size and the parameter that asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    /// The parameter's name.
+    pub param: String,
+    /// Records a page.
+    pub value: u64,
+}

@@ -1,0 +1,57 @@
+//! A sync job: which resources to read, in which order, and what each request needs from the ones before.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{IntegrationName, JobId};
+use crate::template::{Template, Tree};
+
+/// A checked sync job.
+#[derive(Debug, Clone)]
+pub struct SyncJob {
+    /// The job's id.
+    pub id: JobId,
+    /// For people.
+    pub label: String,
+    /// The integration it reads from.
+    pub integration: IntegrationName,
+    /// What a run does about a request that fails for good, unless the run says otherwise.
+    pub error_handling: ErrorHandling,
+    /// How many pages in a row may be skipped before a numbered list is given up.
+    pub consecutive_errors_max: u32,
+    /// The nodes, in the order they were written; a parent may stand after its child.
+    pub nodes: Vec<Node>,
+}
+
+/// One step of a job. The typed graph's other kinds join here.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Unique in the job: the written `name`, or the resource.
+    pub name: String,
+    /// The integration's resource.
+    pub resource: String,
+    /// The resource's method.
+    pub method: String,
+    /// Which record, for single-record methods.
+    pub id: Option<Template>,
+    /// Query parameters.
+    pub query: Tree,
+    /// Request body.
+    pub body: Option<Tree>,
+    /// Index in [`SyncJob::nodes`] of the node whose every record causes one request of this node.
+    pub depends_on: Option<usize>,
+    /// Whether its records are delivered, or only feed the nodes that depend on it.
+    pub persist: bool,
+}
+
+/// What a run does about a request that fails for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorHandling {
+    /// Report it and go on with the next page, parent record or resource.
+    #[default]
+    Ignore,
+    /// As `ignore`, but report errors together.
+    Batch,
+    /// End the run.
+    FailFast,
+}

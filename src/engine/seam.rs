@@ -1,0 +1,184 @@
+//! The engine's three doors: where pages come from, where events go, where the checkpoint is kept.
+//! The engine knows neither HTTP nor Redis; `source`, `delivery` and `worker` stand behind these traits.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::definition::webhook::EventType;
+use crate::id::{RunId, WebhookId};
+use crate::json::Json;
+
+/// One request to the source: all that decides the answer, with the job's placeholders filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchRequest {
+    /// The integration's resource.
+    pub resource: String,
+    /// The resource's method.
+    pub method: String,
+    /// Which record, for single-record methods.
+    pub id: Option<String>,
+    /// Query parameters, a JSON object; nested values become `a[b]=…`.
+    pub query: Json,
+    /// Request body, a JSON object, when there is one.
+    pub body: Option<Json>,
+    /// Which page.
+    pub cursor: Cursor,
+}
+
+/// Which page of a list. Meaningful only to the pagination that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Cursor {
+    /// The first page.
+    #[default]
+    Start,
+    /// The page this token stands for.
+    Token(String),
+    /// The page at this address.
+    Link(String),
+    /// The page of this number.
+    Page(u64),
+    /// The page from this offset on.
+    Offset(u64),
+}
+
+/// One page as the source sent it. The records are slices of `body`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The body, decompressed; valid UTF-8 JSON.
+    pub body: Bytes,
+    /// Where in `body` each record lies.
+    pub records: Vec<Range<usize>>,
+    /// The next page; `None` after the last one.
+    pub next: Option<Cursor>,
+    /// Whether this page must be staged before its first delivery because its cursor works only once.
+    pub replayable: bool,
+}
+
+impl Page {
+    /// The record at `index`, as it was written.
+    pub fn record(&self, index: usize) -> &str {
+        self.records
+            .get(index)
+            .and_then(|range| self.body.get(range.clone()))
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .unwrap_or("null")
+    }
+}
+
+/// Why a page could not be fetched, in words for `record_error` and with what the engine needs to decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchError {
+    /// What the failure asks of the run.
+    pub kind: FetchErrorKind,
+    /// The source's status, when it answered.
+    pub status: Option<u16>,
+    /// What happened, in a few words (`Not Found`, `invalid_json`, `page_too_large`, …).
+    pub error: String,
+    /// What happened, where, and what to do next. Never a secret, never a URL's query.
+    pub message: String,
+    /// The source's answer, cut to 4 KiB, as text.
+    pub raw_response: Option<String>,
+    /// The page after this one, where the pagination can tell without this one's answer (page, offset).
+    pub skip_to: Option<Cursor>,
+}
+
+/// What a failed fetch asks of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchErrorKind {
+    /// Wait: the source limits the rate. Counted from the response.
+    RateLimited {
+        /// How long, already capped, at least one second.
+        wait: Duration,
+    },
+    /// Try again later: the source is out of reach or answers 5xx; its own tries at once are used up.
+    Transient,
+    /// The source refuses the credentials.
+    Unauthorized,
+    /// The source refuses a stored cursor: the list starts over.
+    CursorRefused,
+    /// Trying again will not help.
+    Permanent,
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.status {
+            Some(status) => write!(f, "{} ({status}): {}", self.error, self.message),
+            None => write!(f, "{}: {}", self.error, self.message),
+        }
+    }
+}
+
+/// Where pages come from. An implementation tries again at once as its integration allows and returns the
+/// last error; it never waits out a rate limit.
+pub trait Source: Send + Sync {
+    /// Fetches one page or one record (a page of one).
+    fn fetch(&self, request: &FetchRequest) -> impl Future<Output = Result<Page, FetchError>> + Send;
+}
+
+/// One event on its way to one webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Where to.
+    pub webhook: WebhookId,
+    /// What it is.
+    pub event: EventType,
+    /// The `webhook-id`: the same id always means these very bytes.
+    pub id: String,
+    /// The body as it is signed and sent.
+    pub body: Bytes,
+    /// The run it belongs to.
+    pub run: RunId,
+    /// The page's number for this webhook, from 1; `None` for any event but `record`.
+    pub seq: Option<u64>,
+    /// How many times this event was tried before, in earlier turns of the run.
+    pub attempts_before: u32,
+}
+
+/// What a webhook said to a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has it.
+    Acknowledged,
+    /// 400 to `started`: it does not want this run. Carries the receiver's reason.
+    Refused {
+        /// The receiver's words, cut to 512 characters.
+        reason: String,
+    },
+    /// It may not have it; its tries at once are used up.
+    Failed(DeliveryError),
+}
+
+/// Why a delivery was not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryError {
+    /// The receiver's status, when it answered.
+    pub status: Option<u16>,
+    /// What happened, in one sentence, without the URL's query.
+    pub message: String,
+    /// Not before this long from now, when the receiver asked for it; already capped.
+    pub retry_after: Option<Duration>,
+    /// Tries made in this turn.
+    pub attempts: u32,
+}
+
+/// Where events go.
+pub trait Courier: Send + Sync {
+    /// Delivers one event and waits for the answer; tries again at once as the webhook allows, as long as
+    /// `may_send` says that the run is still ours.
+    fn deliver(&self, delivery: &Delivery, guard: &dyn SendGuard) -> impl Future<Output = Verdict> + Send;
+}
+
+/// Asked before every single send: a worker that lost its lease, or must leave, sends nothing more.
+pub trait SendGuard: Send + Sync {
+    /// The run's epoch if it may send now; `None` when it must not.
+    fn permit(&self) -> Option<u64>;
+
+    /// Returns when the run should stop waiting between tries (shutdown, lost lease).
+    fn interrupted(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}

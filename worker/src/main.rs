@@ -1,0 +1,3 @@
+//! The worker process: wiring only.
+
+fn main() {}
