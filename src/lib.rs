@@ -1,9 +1,11 @@
 //! `rapidbridge`: the map of the house. (Filled in as the rooms are.)
 
+pub mod backoff;
 pub mod clock;
 pub mod definition;
 pub mod engine;
 pub mod id;
 pub mod json;
+pub mod run;
 pub mod schedule;
 pub mod template;

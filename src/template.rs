@@ -29,3 +29,26 @@ pub enum Tree {
     /// An array.
     Array(Vec<Tree>),
 }
+
+/// Why a template could not be filled in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// x
+    #[error("placeholder {placeholder:?} has no value")]
+    Unresolved {
+        /// x
+        placeholder: String
+    },
+}
+impl Template {
+    /// x
+    pub fn text(&self, _scope: &dyn Scope) -> Result<String, RenderError> { Ok(self.source.clone()) }
+    /// x
+    pub fn paths(&self) -> Vec<Vec<String>> { vec![] }
+}
+impl Tree {
+    /// x
+    pub fn render(&self, _scope: &dyn Scope) -> Result<Option<Json>, RenderError> { Ok(None) }
+    /// x
+    pub fn paths(&self) -> Vec<Vec<String>> { vec![] }
+}
