@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod definition;
+pub mod egress;
 pub mod engine;
 pub mod id;
 pub mod json;
