@@ -6,5 +6,7 @@ pub mod egress;
 pub mod engine;
 pub mod id;
 pub mod json;
+mod mac;
 pub mod schedule;
+pub mod seal;
 pub mod template;
