@@ -3,9 +3,11 @@
 pub mod backoff;
 pub mod clock;
 pub mod definition;
+pub mod egress;
 pub mod engine;
 pub mod id;
 pub mod json;
-pub mod run;
+mod mac;
 pub mod schedule;
+pub mod seal;
 pub mod template;
