@@ -8,6 +8,8 @@ pub mod engine;
 pub mod id;
 pub mod json;
 mod mac;
+pub mod observe;
 pub mod schedule;
 pub mod seal;
+pub mod settings;
 pub mod template;
