@@ -105,12 +105,15 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         // Held until the next page replaces the one it was taken for.
         let mut _room: Option<OwnedSemaphorePermit> = None;
         loop {
+            if let Some(reason) = self.guard.stop_requested() {
+                machine.stop(&reason, self.journal.now());
+            }
             match machine.next(self.journal.now()) {
                 Effect::Save => match self.save(machine, &mut gate, log.take()).await {
                     Ok(()) => {}
                     Err(error) => return Ending::Lost(error),
                 },
-                Effect::Fetch(_) | Effect::Deliver(_) if self.leaving.is_cancelled() => {
+                Effect::Fetch(_) | Effect::Deliver(_) if self.must_go() => {
                     return self.release(machine).await;
                 }
                 Effect::Fetch(request) => {
@@ -124,9 +127,14 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                         ahead = machine.ahead(self.journal.now()).and_then(|request| self.begin(request, gate));
                     }
                     let verdict = self.courier.deliver(&delivery, self.guard.as_ref()).await;
-                    if matches!(verdict, Verdict::Failed(_)) && self.must_go() {
+                    if matches!(verdict, Verdict::Failed(_)) {
                         // Cut short, which says nothing about the webhook.
-                        return self.release(machine).await;
+                        if self.must_go() {
+                            return self.release(machine).await;
+                        }
+                        if self.guard.stop_requested().is_some() {
+                            continue;
+                        }
                     }
                     log = Some(log_line(&delivery, &verdict));
                     machine.delivered(verdict, self.journal.now());
@@ -152,7 +160,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         };
         tokio::select! {
             fetched = fetch => fetched,
-            () = self.leaving.cancelled() => None,
+            () = self.guard.interrupted() => None,
         }
     }
 

@@ -95,6 +95,17 @@ impl Plan {
         }
     }
 
+    /// A plan with nothing to do, for a run that can only be ended.
+    pub fn empty() -> Self {
+        Self {
+            nodes: Vec::new(),
+            roots: Vec::new(),
+            consecutive_errors_max: 1,
+            outage_budget: std::time::Duration::ZERO,
+            on_unauthorized: OnUnauthorized::Fail,
+        }
+    }
+
     fn node(node: &crate::definition::job::Node, integration: &Integration) -> PlanNode {
         let pages_max = integration.method(&node.resource, &node.method).map_or(u32::MAX, |method| method.pages_max);
         PlanNode {

@@ -179,8 +179,13 @@ pub trait SendGuard: Send + Sync {
     /// The run's epoch if it may send now; `None` when it must not.
     fn permit(&self) -> Option<u64>;
 
-    /// Returns when the run should stop waiting between tries (shutdown, lost lease).
+    /// Returns when the run should stop waiting, between tries or for the source: shutdown, lost lease, a stop.
     fn interrupted(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// The reason of a stop request that came between two saves.
+    fn stop_requested(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What a save brings back besides its success.
