@@ -8,7 +8,7 @@ use super::*;
 const KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
 fn env(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
-    let key = [("RAPIDBRIDGE_SEAL__KEY", KEY), ("PATH", "/bin"), ("HOME", "/root")];
+    let key = [("RAPIDBRIDGE_SEAL__KEY", KEY), ("PATH", "/bin"), ("HOME", "/")];
     let pairs: Vec<_> =
         key.iter().chain(pairs).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     pairs.into_iter()
