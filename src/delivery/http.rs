@@ -22,6 +22,9 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// How much of an answer is kept to find the receiver's reason in.
 const EXCERPT_BYTES_MAX: usize = 4 * 1024;
 
+/// How long the rest of an acknowledging answer is read to keep its connection. A page later is too late to gain.
+const FINISH_ASIDE_MAX: Duration = Duration::from_secs(1);
+
 /// The longest time of one try, whatever a webhook says: a run must not wait for one answer much longer.
 const EXCHANGE_MAX: Duration = Duration::from_secs(600);
 
@@ -165,8 +168,8 @@ impl<B: WebhookBook> HttpCourier<B> {
         let asked = response.headers().get_all(RETRY_AFTER).iter();
         let now = clock::now();
         let retry_after = asked.filter_map(|value| retry_after::parse(value.to_str().ok()?, now)).max();
-        // Once it has the event, nothing it still says matters.
         let body = if verdict::acknowledges(status, webhook.ack) {
+            finish_aside(response);
             vec![]
         } else {
             excerpt(response, deadline).await
@@ -197,6 +200,12 @@ fn judge(webhook: &Webhook, delivery: &Delivery, answer: Result<Received, String
         }
         settled @ (Verdict::Acknowledged | Verdict::Refused { .. }) => Tried::Settled(settled),
     }
+}
+
+/// Lets an acknowledging answer end beside the run, which does not wait for it: many receivers send the body apart
+/// from the head, and dropping it would cost the connection, with TLS two or three round trips a page.
+fn finish_aside(response: reqwest::Response) {
+    drop(tokio::spawn(excerpt(response, Instant::now() + FINISH_ASIDE_MAX)));
 }
 
 /// The start of the answer's body. Reads on for a while, so that a short body does not cost the connection; stops

@@ -328,3 +328,19 @@ async fn a_private_address_is_never_connected() {
     }
     assert_eq!(connections.load(Ordering::SeqCst), 0);
 }
+
+/// Many frameworks write the head of an answer and its body apart. That must not cost a connection (and, with TLS,
+/// two or three round trips) a page.
+#[tokio::test]
+async fn connections_are_used_again_though_the_body_comes_after_the_head() {
+    const DELIVERIES: u32 = 200;
+    let connections = Arc::new(AtomicU32::new(0));
+    let url = receiver::in_two_parts(connections.clone()).await;
+    let courier = courier(webhook(&url, &[SECRET]));
+    for _ in 0..DELIVERIES {
+        assert_eq!(courier.deliver(&delivery(EventType::Record), &guard()).await, Verdict::Acknowledged);
+    }
+    let opened = connections.load(Ordering::SeqCst);
+    // A few are open at a time, as a delivery does not wait for the one before to be quite over.
+    assert!(opened <= DELIVERIES / 2, "{opened} connections for {DELIVERIES} deliveries");
+}

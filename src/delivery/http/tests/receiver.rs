@@ -6,8 +6,8 @@ use std::pin::Pin;
 use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::engine::seam::SendGuard;
@@ -188,5 +188,33 @@ impl SendGuard for Guard {
 
     fn interrupted(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         if self.interrupts { Box::pin(std::future::ready(())) } else { Box::pin(std::future::pending()) }
+    }
+}
+
+/// Acknowledges everything, the body of each answer a moment after its head; counts connections.
+pub(super) async fn in_two_parts(count: Arc<AtomicU32>) -> String {
+    let (listener, url) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(answer_in_two_parts(connection));
+        }
+    });
+    url
+}
+
+async fn answer_in_two_parts(mut connection: TcpStream) -> std::io::Result<()> {
+    let mut request = vec![];
+    let body = delivery(EventType::Record).body;
+    loop {
+        request.clear();
+        while !request.ends_with(&body) {
+            if connection.read_buf(&mut request).await? == 0 {
+                return Ok(());
+            }
+        }
+        connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").await?;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        connection.write_all(b"ok").await?;
     }
 }
