@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod definition;
+pub mod delivery;
 pub mod egress;
 pub mod engine;
 pub mod id;
