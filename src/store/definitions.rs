@@ -317,7 +317,11 @@ impl Definitions {
         Ok(Record { body, fingerprints, revision, created_at, updated_at })
     }
 
-    fn open(&self, kind: Kind, id: &str, record: &Record) -> Result<Document, StoreError> {
+    /// A definition with its secrets opened.
+    ///
+    /// # Errors
+    /// When they can't be opened with this process's keys.
+    pub fn open(&self, kind: Kind, id: &str, record: &Record) -> Result<Document, StoreError> {
         let mut body = record.body.clone();
         for pointer in kind.secret_pointers() {
             let Some(place) = body.pointer_mut(pointer) else { continue };

@@ -25,6 +25,16 @@ pub struct Tended {
     pub next: Option<Duration>,
 }
 
+/// The shortest pause between two turns of tending: what is due at once is left to the next.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+
+impl Tended {
+    /// How long to wait for the next turn: until something is due, at most `tick`.
+    pub fn pause(&self, tick: Duration) -> Duration {
+        self.next.unwrap_or(tick).clamp(PAUSE_MIN, tick)
+    }
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -40,6 +50,23 @@ impl Store {
         let (woken, reaped, admitted, next): (u64, u64, u64, i64) = self.call(&call, Duration::ZERO).await?;
         let next = u64::try_from(next).ok().map(Duration::from_millis);
         Ok(Tended { woken, reaped, admitted, next })
+    }
+
+    /// Tends every partition, one after the other in one burst of calls.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn tend_all(&self, depth: usize, lease: Duration) -> Result<Tended, StoreError> {
+        let turns = (0..self.partitions()).map(|partition| self.tend(partition, depth, lease));
+        let mut all = Tended::default();
+        for turn in futures::future::join_all(turns).await {
+            let tended = turn?;
+            all.woken += tended.woken;
+            all.reaped += tended.reaped;
+            all.admitted += tended.admitted;
+            all.next = all.next.into_iter().chain(tended.next).min();
+        }
+        Ok(all)
     }
 
     /// Checks that every run of a partition is in the place it says, and mends what is not. Returns how many

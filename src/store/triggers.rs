@@ -117,6 +117,21 @@ impl Store {
         })
     }
 
+    /// Every trigger that has a place on the clock, with the partition it is in.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn scheduled_triggers(&self) -> Result<Vec<(u16, TriggerId)>, StoreError> {
+        let mut pipe = redis::pipe();
+        for partition in 0..self.partitions {
+            pipe.cmd("ZRANGE").arg(format!("{}triggers", self.partition(partition))).arg(0).arg(-1);
+        }
+        let answers: Vec<Vec<String>> = pipe.query_async(&mut self.shared.clone()).await?;
+        let found = (0..self.partitions).zip(answers);
+        let found = found.flat_map(|(partition, ids)| ids.into_iter().map(move |id| (partition, id)));
+        Ok(found.filter_map(|(partition, id)| Some((partition, id.parse().ok()?))).collect())
+    }
+
     /// Makes a trigger's place on the clock agree with its definition. `next` is `None` when it is disabled or
     /// has no further slot.
     ///

@@ -4,14 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::Worker;
 
 /// The longest pause between two looks.
 const TICK: Duration = Duration::from_millis(500);
-/// The shortest: something due at once is left to the next turn.
-const TICK_MIN: Duration = Duration::from_millis(20);
 /// The pause while Redis is away: an outage must not make a storm.
 const OUTAGE_TICK: Duration = Duration::from_secs(1);
 
@@ -27,26 +25,16 @@ pub(super) async fn run(worker: Arc<Worker>) {
 
 /// One turn over all partitions. Returns how long to wait for the next.
 async fn tend(worker: &Worker) -> Duration {
-    let depth = worker.depth();
-    let lease = worker.settings.worker.lease;
-    let turns = (0..worker.store.partitions()).map(|partition| worker.store.tend(partition, depth, lease));
-    let mut pause = TICK;
-    for turn in futures::future::join_all(turns).await {
-        match turn {
-            Ok(tended) => {
-                if tended.reaped > 0 {
-                    info!(runs = tended.reaped, "put back runs whose worker is gone");
-                }
-                if tended.woken > 0 {
-                    debug!(runs = tended.woken, "woke runs");
-                }
-                pause = pause.min(tended.next.unwrap_or(TICK).max(TICK_MIN));
+    match worker.store.tend_all(worker.depth(), worker.settings.worker.lease).await {
+        Ok(tended) => {
+            if tended.reaped > 0 {
+                info!(runs = tended.reaped, "put back runs whose worker is gone");
             }
-            Err(error) => {
-                warn!(%error, "the queue was not tended");
-                return OUTAGE_TICK;
-            }
+            tended.pause(TICK)
+        }
+        Err(error) => {
+            warn!(%error, "the queue was not tended");
+            OUTAGE_TICK
         }
     }
-    pause
 }
