@@ -8,6 +8,7 @@ pub mod engine;
 pub mod id;
 pub mod json;
 mod mac;
+pub mod nearest;
 pub mod observe;
 pub mod run;
 pub mod schedule;
