@@ -14,5 +14,6 @@ pub mod run;
 pub mod schedule;
 pub mod seal;
 pub mod settings;
+pub mod source;
 pub mod store;
 pub mod template;
