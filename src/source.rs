@@ -1,11 +1,13 @@
 //! The connector runtime: fetches one page of a third-party API as its integration declares it.
 //!
-//! A request goes this way: `request` composes it (`scope`, `params`, `address`, `authorization`, `pagination`),
-//! `exchange` sends it, `body` reads the answer up to a limit, `page` and `decode` find the records in it as slices
-//! (`select`), and `pagination` tells the next page. An answer that is no page is judged by `status` and
-//! `rate_limit`. This file tries again, and makes of the last `failure` what the engine gets, cleaned by `secrets`.
+//! A request goes this way: `request` composes it (`scope`, `params`, `address`, `authorization`,
+//! `pagination`), `exchange` sends it, `body` reads the answer up to a limit, `page` and `decode` find the
+//! records in it as slices (`select`), and `pagination` tells the next page. An answer that is no page is
+//! judged by `status` and `rate_limit`. This file tries again, and makes of the last `failure` what the
+//! engine gets, cleaned by `secrets`.
 //!
-//! The room knows neither runs nor webhooks; it never waits out a rate limit, and keeps nothing between two calls.
+//! The room knows neither runs nor webhooks; it never waits out a rate limit, and keeps nothing between two
+//! calls.
 
 mod address;
 mod authorization;
@@ -64,7 +66,8 @@ impl Http {
     }
 }
 
-/// One account's connection to its integration over HTTP. Cheap to make; it holds credentials, so it has no `Debug`.
+/// One account's connection to its integration over HTTP. Cheap to make; it holds credentials, so it has no
+/// `Debug`.
 pub struct HttpSource {
     integration: Arc<Integration>,
     account: Arc<Account>,
@@ -79,7 +82,8 @@ impl HttpSource {
         Self { integration, account, http, secrets }
     }
 
-    /// The wait after `failed` tries. Its jitter comes from the request, so that accounts spread out and a test repeats.
+    /// The wait after `failed` tries. Its jitter comes from the request, so that accounts spread out and a
+    /// test repeats.
     fn delay(&self, request: &FetchRequest, failed: u32) -> Duration {
         let mut seed = DefaultHasher::new();
         (self.account.id.as_str(), &request.resource, &request.id, &request.cursor).hash(&mut seed);

@@ -1,5 +1,5 @@
-//! The address of a request: base URL and path, or a link the source gave. Nothing leads to another origin than
-//! the base URL's, because the credentials go where the request goes.
+//! The address of a request: base URL and path, or a link the source gave. Nothing leads to another origin
+//! than the base URL's, because the credentials go where the request goes.
 
 use url::{Position, Url};
 

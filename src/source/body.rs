@@ -1,5 +1,5 @@
-//! Reads an answer's body up to a limit, counted after decompression: a small answer can unpack to any size, and
-//! its declared length says nothing. The request's own deadline ends a body that drips or never ends.
+//! Reads an answer's body up to a limit, counted after decompression: a small answer can unpack to any size,
+//! and its declared length says nothing. The request's own deadline ends a body that drips or never ends.
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;

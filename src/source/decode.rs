@@ -13,7 +13,8 @@ use crate::source::failure::Failure;
 /// The deepest nesting that is passed on: many receivers' parsers refuse, or crash on, more.
 const DEPTH_MAX: usize = 128;
 
-/// Refuses an answer that says it is something else than JSON. A proxy's or login page often comes with a 200.
+/// Refuses an answer that says it is something else than JSON. A proxy's or login page often comes with a
+/// 200.
 pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let value = String::from_utf8_lossy(value.as_bytes());

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::engine::seam::FetchErrorKind;
 
-/// Why one try did not bring a page. It does not name the request yet, and may hold secrets that a source echoed:
-/// `HttpSource` adds the one and takes out the others when it makes a `FetchError` of it.
+/// Why one try did not bring a page. It does not name the request yet, and may hold secrets that a source
+/// echoed: `HttpSource` adds the one and takes out the others when it makes a `FetchError` of it.
 #[derive(Debug)]
 pub(super) struct Failure {
     /// What it asks of the run when no further try is made.

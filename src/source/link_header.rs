@@ -1,7 +1,8 @@
 //! The `Link` header (RFC 8288, section 3): the target of `rel="next"`.
 //!
 //! Written here because `parse_link_header` 0.4.1 splits at every comma and semicolon, also inside `<…>`: of
-//! `<https://x/?ids=1,2>; rel="next"` it makes a link to `2`, and one flag parameter in any target fails them all.
+//! `<https://x/?ids=1,2>; rel="next"` it makes a link to `2`, and one flag parameter in any target fails them
+//! all.
 
 use reqwest::header::{HeaderMap, LINK};
 

@@ -1,7 +1,7 @@
 //! How a list continues: where a cursor goes in the request, and which cursor an answer leads to.
 //!
-//! It sees one page at a time. A cursor equal to the one just used is an error here; longer cycles, and how many
-//! pages a list may have, are the engine's business.
+//! It sees one page at a time. A cursor equal to the one just used is an error here; longer cycles, and how
+//! many pages a list may have, are the engine's business.
 
 use reqwest::header::HeaderMap;
 
@@ -38,7 +38,8 @@ pub(super) struct Answer<'a> {
 /// Puts the page's parameters into the request.
 ///
 /// # Errors
-/// When the cursor was made by another pagination than this: the integration changed since, and the list starts over.
+/// When the cursor was made by another pagination than this: the integration changed since, and the list
+/// starts over.
 pub(super) fn place(
     pagination: &Pagination,
     cursor: &Cursor,
@@ -119,8 +120,9 @@ fn place_cursor(rule: &CursorPagination, cursor: &Cursor, query: &mut Params, bo
     }
 }
 
-/// Asks for the declared page size unless the request names one, and answers the size of a full page. Of the two
-/// sizes it is the smaller: a source that caps what it was asked for must not look like the end of the list.
+/// Asks for the declared page size unless the request names one, and answers the size of a full page. Of the
+/// two sizes it is the smaller: a source that caps what it was asked for must not look like the end of the
+/// list.
 fn place_limit(limit: Option<&Limit>, query: &mut Params) -> Option<u64> {
     let limit = limit?;
     match query.get(&limit.param).filter(|json| json.as_str() != "null") {

@@ -75,7 +75,8 @@ impl Params {
         Json::of(self)
     }
 
-    /// Name and value of each query parameter: nested members as `a[b]`, arrays as `array` says, `null` left out.
+    /// Name and value of each query parameter: nested members as `a[b]`, arrays as `array` says, `null` left
+    /// out.
     pub(super) fn pairs(&self, array: QueryArray) -> Vec<(String, String)> {
         let mut pairs = Vec::new();
         for (name, value) in &self.0 {

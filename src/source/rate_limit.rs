@@ -31,7 +31,8 @@ fn header_texts<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = 
     headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).map(str::trim)
 }
 
-/// One `Retry-After`: seconds (a fraction is tolerated and rounded up) or a date, past ones being no wait at all.
+/// One `Retry-After`: seconds (a fraction is tolerated and rounded up) or a date, past ones being no wait at
+/// all.
 fn retry_after(text: &str, now: Millis) -> Option<Duration> {
     match number(text) {
         Some(seconds) => Some(seconds_up(seconds)),
@@ -48,7 +49,8 @@ fn reset(header: &ResetHeader, headers: &HeaderMap, now: Millis) -> Option<Durat
     header_texts(headers, &header.name).filter_map(number).map(wait).max()
 }
 
-/// A number of digits with at most one dot. Signs, exponents, `nan` and `inf`, which Rust reads, are no numbers here.
+/// A number of digits with at most one dot. Signs, exponents, `nan` and `inf`, which Rust reads, are no
+/// numbers here.
 fn number(text: &str) -> Option<f64> {
     let is_plain = text.starts_with(|c: char| c.is_ascii_digit())
         && text.chars().all(|c| c.is_ascii_digit() || c == '.');

@@ -1,5 +1,5 @@
-//! Composes one HTTP request from what is declared and what is asked for. No I/O: a request that can't be composed
-//! is never sent.
+//! Composes one HTTP request from what is declared and what is asked for. No I/O: a request that can't be
+//! composed is never sent.
 
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING,
@@ -51,8 +51,8 @@ impl Prepared {
         self.secrets.scrub(self.url.path())
     }
 
-    /// `link` as it may be stored in a checkpoint: absolute, without the parameters that carry credentials, which
-    /// some sources echo in their links and which every request gets anew.
+    /// `link` as it may be stored in a checkpoint: absolute, without the parameters that carry credentials,
+    /// which some sources echo in their links and which every request gets anew.
     pub(super) fn stored_link(&self, link: &str) -> String {
         let Ok(mut url) = self.url.join(link) else { return link.to_owned() };
         let is_secret = |name: &str, value: &str| {

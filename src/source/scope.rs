@@ -8,7 +8,8 @@ use crate::engine::seam::FetchRequest;
 use crate::json::Json;
 use crate::template::Scope;
 
-/// `id`, `query.*`, `body.*`, `context.*`, `credentials.*`; a bare name means the context, then the credentials.
+/// `id`, `query.*`, `body.*`, `context.*`, `credentials.*`; a bare name means the context, then the
+/// credentials.
 pub(super) struct RequestScope<'a> {
     /// The request being made.
     pub(super) request: &'a FetchRequest,

@@ -1,7 +1,7 @@
 //! Keeps credentials out of everything that leaves: errors, raw responses, log lines, stored links.
 //!
-//! A source may echo what it was sent, so a text is cleaned by value, whatever part of an answer it came from.
-//! It does not know where a secret was used; it knows the forms in which one can come back.
+//! A source may echo what it was sent, so a text is cleaned by value, whatever part of an answer it came
+//! from. It does not know where a secret was used; it knows the forms in which one can come back.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,8 @@ const SECRET_CHARS_MIN: usize = 4;
 /// What stands where a secret stood.
 const REDACTED: &str = "[redacted]";
 
-/// The secrets of one account in all the forms in which they may be met, longest first. No `Debug` on purpose.
+/// The secrets of one account in all the forms in which they may be met, longest first. No `Debug` on
+/// purpose.
 #[derive(Clone)]
 pub(super) struct Secrets {
     plain: Vec<Zeroizing<String>>,

@@ -1,4 +1,5 @@
-//! What an answer that is no page means: from status, headers and the beginning of the body to a failure. Pure.
+//! What an answer that is no page means: from status, headers and the beginning of the body to a failure.
+//! Pure.
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION};
@@ -28,7 +29,8 @@ pub(super) struct Answer<'a> {
     pub(super) url: &'a Url,
 }
 
-/// Whether an answer of this status is a page: success, but not a part of a body (206); and "nothing new" (304).
+/// Whether an answer of this status is a page: success, but not a part of a body (206); and "nothing new"
+/// (304).
 pub(super) fn is_page(status: StatusCode) -> bool {
     status == StatusCode::NOT_MODIFIED || (status.is_success() && status != StatusCode::PARTIAL_CONTENT)
 }
