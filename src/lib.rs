@@ -5,5 +5,7 @@ pub mod definition;
 pub mod engine;
 pub mod id;
 pub mod json;
+#[cfg(feature = "cli")]
+pub mod redis_server;
 pub mod schedule;
 pub mod template;
