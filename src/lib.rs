@@ -6,6 +6,8 @@ pub mod engine;
 pub mod id;
 pub mod json;
 #[cfg(feature = "cli")]
+pub mod playground;
+#[cfg(feature = "cli")]
 pub mod redis_server;
 pub mod schedule;
 pub mod template;
