@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use super::Received;
 use crate::json;
 
-/// The events that a run waits for; they carry the worker's epoch.
-const CHAIN: [&str; 6] = [
+/// The events that a run waits for, in order; they carry the worker's epoch.
+pub(super) const CHAIN: [&str; 6] = [
     "sync_job_run:started",
     "sync_job_run:record",
     "sync_job_run:record_error",
@@ -40,10 +40,10 @@ struct Envelope<'b> {
     #[serde(borrow)]
     id: Cow<'b, str>,
     event: Cow<'b, str>,
-    payload: &'b RawValue,
+    payload: Payload<'b>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 struct Payload<'b> {
     /// Of a lifecycle event: the run's.
     #[serde(borrow, default)]
@@ -96,19 +96,13 @@ impl Message {
     fn take(&mut self, envelope: &Envelope<'_>) {
         self.body_id = Some(envelope.id.clone().into_owned());
         self.received.event = envelope.event.clone().into_owned();
-        let payload = match serde_json::from_str::<Payload<'_>>(envelope.payload.get()) {
-            Ok(payload) => payload,
-            Err(error) => {
-                self.faults.push(format!("the payload is none: {error}"));
-                Payload::default()
-            }
-        };
+        let payload = &envelope.payload;
         let records = payload.records.as_deref().unwrap_or_default();
         self.record_ids =
             records.iter().map(|record| json::get(record.get(), &["id"]).unwrap_or("null").into()).collect();
         self.received.records = records.len();
         self.received.resource = payload.resource.as_deref().map(ToOwned::to_owned);
-        self.check_chain(&payload);
+        self.check_chain(payload);
     }
 
     /// Headers and body of a run's event must say the same.

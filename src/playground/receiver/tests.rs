@@ -102,6 +102,7 @@ async fn repeats_gaps_and_zombies_are_found() {
     sender.lifecycle("f", "completed").await;
     sender.lifecycle("f", "completed").await;
     assert_eq!(receiver.read(|ledger| ledger.out_of_order), 2, "a repeat of the end is no disorder");
+    sender.lifecycle("u", "updated").await; // nobody waits for it: it may come at any time
     sender.page("g", 5, r#"{"id":5}"#).await;
     receiver.read(|ledger| {
         assert_eq!(ledger.out_of_order, 3);
@@ -246,4 +247,13 @@ async fn it_keeps_the_first_bodies_up_to_a_budget_and_takes_large_ones() {
             <[u8; 32]>::from(<sha2::Sha256 as sha2::Digest>::digest(page("b", 2, &large)))
         );
     });
+}
+
+#[tokio::test]
+async fn pages_after_a_failure_may_be_a_resume_and_are_counted_apart() {
+    let (receiver, sender) = pair().await;
+    sender.page("a", 1, r#"{"id":1}"#).await;
+    sender.lifecycle("b", "failed").await;
+    sender.page("c", 2, r#"{"id":2}"#).await;
+    assert_eq!(receiver.read(|ledger| (ledger.after_failure, ledger.out_of_order)), (1, 0));
 }
