@@ -159,13 +159,12 @@ impl Cluster {
 }
 
 impl Process {
-    /// Whether this worker calls itself `holder`: by its process id, or as its log says.
+    /// Whether this worker calls itself `holder`: a worker's name has its process id between dashes.
     fn is_called(&self, holder: &str) -> bool {
-        let by_pid = self.child.id().is_some_and(|pid| {
+        self.child.id().is_some_and(|pid| {
             let pid = pid.to_string();
-            holder.split(|c: char| !c.is_ascii_digit()).any(|digits| digits == pid)
-        });
-        by_pid || std::fs::read_to_string(&self.log).is_ok_and(|log| log.contains(holder))
+            holder.split('-').any(|part| part == pid)
+        })
     }
 
     fn terminate(&self) {
