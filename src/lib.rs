@@ -5,5 +5,6 @@ pub mod definition;
 pub mod engine;
 pub mod id;
 pub mod json;
+pub mod nearest;
 pub mod schedule;
 pub mod template;
