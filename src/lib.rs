@@ -9,6 +9,7 @@ pub mod engine;
 pub mod id;
 pub mod json;
 mod mac;
+mod nearest;
 pub mod observe;
 pub mod run;
 pub mod schedule;
