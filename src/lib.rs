@@ -1,13 +1,23 @@
 //! `rapidbridge`: the map of the house. (Filled in as the rooms are.)
 
+pub mod backoff;
 pub mod clock;
 pub mod definition;
+pub mod delivery;
+pub mod egress;
 pub mod engine;
 pub mod id;
 pub mod json;
+mod mac;
+mod nearest;
+pub mod observe;
 #[cfg(feature = "cli")]
 pub mod playground;
 #[cfg(feature = "cli")]
 pub mod redis_server;
+pub mod run;
 pub mod schedule;
+pub mod seal;
+pub mod settings;
+pub mod store;
 pub mod template;

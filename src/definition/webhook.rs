@@ -152,7 +152,11 @@ impl EventType {
             | Self::RateLimited
             | Self::RunCompleted
             | Self::RunFailed => true,
-            Self::RunCreated | Self::RunUpdated | Self::RunDeleted | Self::RunStopped | Self::TriggerFailed => false,
+            Self::RunCreated
+            | Self::RunUpdated
+            | Self::RunDeleted
+            | Self::RunStopped
+            | Self::TriggerFailed => false,
         }
     }
 }

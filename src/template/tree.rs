@@ -1,0 +1,183 @@
+//! JSON whose strings are templates: the query or the body of a request.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{RenderError, Scope, Template, TemplateError};
+use crate::json::{self, Json};
+
+/// A JSON value whose strings are templates: the query or the body of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tree {
+    /// A string.
+    Text(Template),
+    /// A value without placeholders.
+    Literal(Json),
+    /// An object, in the order it was written.
+    Object(Vec<(String, Tree)>),
+    /// An array.
+    Array(Vec<Tree>),
+}
+
+/// A string of a tree that is no template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeError {
+    /// Where it stands, member by member.
+    pub path: Vec<String>,
+    /// What is wrong with it.
+    pub error: TemplateError,
+}
+
+impl Tree {
+    /// `{}`.
+    pub fn empty() -> Self {
+        Self::Object(Vec::new())
+    }
+
+    /// Reads every string of `json` as a template. Keys are no templates.
+    ///
+    /// # Errors
+    /// Every string that is none.
+    pub fn from_json(json: &Json) -> Result<Self, Vec<TreeError>> {
+        let mut errors = Vec::new();
+        let tree = build(json.as_str(), &mut Vec::new(), &mut errors);
+        if errors.is_empty() { Ok(tree) } else { Err(errors) }
+    }
+
+    /// The value; "undefined" members of objects and elements of arrays are left out.
+    ///
+    /// # Errors
+    /// A placeholder that finds nothing and doesn't say what to do then.
+    pub fn render(&self, scope: &dyn Scope) -> Result<Option<Json>, RenderError> {
+        let mut text = String::new();
+        let defined = self.write(scope, &mut text)?;
+        Ok(defined.then(|| Json::parse(&text).unwrap_or_else(|_| Json::null())))
+    }
+
+    /// Every path that may be looked up, in the order they were written.
+    pub fn paths(&self) -> Vec<Vec<String>> {
+        self.templates().into_iter().flat_map(Template::paths).collect()
+    }
+
+    /// Every template in the tree.
+    pub fn templates(&self) -> Vec<&Template> {
+        match self {
+            Self::Text(template) => vec![template],
+            Self::Literal(_) => Vec::new(),
+            Self::Object(members) => members.iter().flat_map(|(_, tree)| tree.templates()).collect(),
+            Self::Array(elements) => elements.iter().flat_map(Self::templates).collect(),
+        }
+    }
+
+    /// This tree with the members of `over` laid over its own; anything but two objects is replaced.
+    #[must_use]
+    pub fn merged(self, over: Self) -> Self {
+        match (self, over) {
+            (Self::Object(mut members), Self::Object(others)) => {
+                for (key, tree) in others {
+                    match members.iter_mut().find(|(name, _)| *name == key) {
+                        Some((_, old)) => *old = tree,
+                        None => members.push((key, tree)),
+                    }
+                }
+                Self::Object(members)
+            }
+            (_, over) => over,
+        }
+    }
+
+    /// Appends the value to `text`; `false`, with nothing appended, when it is undefined.
+    fn write(&self, scope: &dyn Scope, text: &mut String) -> Result<bool, RenderError> {
+        match self {
+            Self::Literal(json) => text.push_str(json.as_str()),
+            Self::Text(template) => match template.render(scope)? {
+                Some(json) => text.push_str(json.as_str()),
+                None => return Ok(false),
+            },
+            Self::Object(members) => {
+                let mut separator = '{';
+                for (key, tree) in members {
+                    let before = text.len();
+                    text.push(separator);
+                    text.push_str(Json::string(key).as_str());
+                    text.push(':');
+                    if tree.write(scope, text)? { separator = ',' } else { text.truncate(before) }
+                }
+                text.push_str(if separator == '{' { "{}" } else { "}" });
+            }
+            Self::Array(elements) => {
+                let mut separator = '[';
+                for tree in elements {
+                    let before = text.len();
+                    text.push(separator);
+                    if tree.write(scope, text)? { separator = ',' } else { text.truncate(before) }
+                }
+                text.push_str(if separator == '[' { "[]" } else { "]" });
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn build(text: &str, path: &mut Vec<String>, errors: &mut Vec<TreeError>) -> Tree {
+    match text.trim_start().as_bytes().first() {
+        Some(b'"') => match Template::parse(&json::text_of(text.trim())) {
+            Ok(template) => Tree::Text(template),
+            Err(error) => {
+                errors.push(TreeError { path: path.clone(), error });
+                Tree::Literal(Json::null())
+            }
+        },
+        Some(b'{') => {
+            let members = serde_json::from_str::<Members<'_>>(text).map(|members| members.0);
+            let members = members.unwrap_or_default().into_iter().map(|(key, raw)| {
+                path.push(key.clone());
+                let tree = build(raw.get(), path, errors);
+                path.pop();
+                (key, tree)
+            });
+            Tree::Object(members.collect())
+        }
+        Some(b'[') => {
+            let elements = json::elements(text).unwrap_or_default().into_iter().enumerate();
+            let elements = elements.map(|(index, range)| {
+                path.push(index.to_string());
+                let tree = build(&text[range], path, errors);
+                path.pop();
+                tree
+            });
+            Tree::Array(elements.collect())
+        }
+        _ => Tree::Literal(Json::parse(text).unwrap_or_else(|_| Json::null())),
+    }
+}
+
+/// An object's members in the order they were written.
+struct Members<'j>(Vec<(String, &'j RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(members)
+            }
+        }
+
+        deserializer.deserialize_map(InOrder).map(Self)
+    }
+}
