@@ -73,9 +73,12 @@ async fn drive(worker: &Worker, claim: Claim, lease: &Arc<Lease>, journal: &Arc<
     if let Some((code, reason)) = parts.unusable {
         machine.fail(code, reason, now);
     }
-    let integration = parts.integration.unwrap_or_else(|| Arc::new(Integration::none()));
-    let source =
-        LiveSource::new(worker.live.clone(), integration, claim.request.account.clone(), worker.source_http.clone());
+    let source = LiveSource::new(
+        worker.live.clone(),
+        parts.integration,
+        claim.request.account.clone(),
+        worker.source_http.clone(),
+    );
     let driver = Driver {
         source: Arc::new(source),
         courier: Arc::clone(&worker.courier),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::definition::{Account, Checked, Document, Integration, Kind, SyncJob, Webhook};
-use crate::delivery::http::{BookError, WebhookBook};
+use crate::delivery::{BookError, WebhookBook};
 use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page, Source};
 use crate::id::{AccountId, WebhookId};
 use crate::source::{Http, HttpSource};
@@ -142,28 +142,43 @@ impl WebhookBook for LiveWebhooks {
 /// The source of one run: its pinned integration with the account's credentials of the moment.
 pub(super) struct LiveSource {
     live: Live,
-    integration: Arc<Integration>,
+    /// `None` for a run that can only be failed, which asks for nothing.
+    integration: Option<Arc<Integration>>,
     account: AccountId,
     http: Http,
 }
 
 impl LiveSource {
-    pub(super) fn new(live: Live, integration: Arc<Integration>, account: AccountId, http: Http) -> Self {
+    pub(super) fn new(
+        live: Live,
+        integration: Option<Arc<Integration>>,
+        account: AccountId,
+        http: Http,
+    ) -> Self {
         Self { live, integration, account, http }
     }
 }
 
 impl Source for LiveSource {
     async fn fetch(&self, request: &FetchRequest) -> Result<Page, FetchError> {
-        let account = self.live.account(&self.account).await.map_err(|error| FetchError {
-            kind: if matches!(error, LiveError::Store(_)) { FetchErrorKind::Transient } else { FetchErrorKind::Unauthorized },
+        let refuse = |kind, error: &str, message: String| FetchError {
+            kind,
             status: None,
-            error: "account_unusable".into(),
-            message: error.to_string(),
+            error: error.into(),
+            message,
             raw_response: None,
             skip_to: None,
+        };
+        let account = self.live.account(&self.account).await.map_err(|error| {
+            let passing = matches!(error, LiveError::Store(_));
+            let kind = if passing { FetchErrorKind::Transient } else { FetchErrorKind::Unauthorized };
+            refuse(kind, "account_unusable", error.to_string())
         })?;
-        HttpSource::new(Arc::clone(&self.integration), account, self.http.clone()).fetch(request).await
+        let Some(integration) = &self.integration else {
+            let message = "the run's integration can't be read".to_owned();
+            return Err(refuse(FetchErrorKind::Permanent, "integration_unusable", message));
+        };
+        HttpSource::new(Arc::clone(integration), account, self.http.clone()).fetch(request).await
     }
 }
 
