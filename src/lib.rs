@@ -1,5 +1,6 @@
 //! `rapidbridge`: the map of the house. (Filled in as the rooms are.)
 
+pub mod api;
 pub mod backoff;
 pub mod clock;
 pub mod definition;
