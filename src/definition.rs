@@ -1,5 +1,24 @@
 //! What a user writes (integration, integrated account, webhook, sync job, trigger) as checked types.
 //! Nothing past this room sees the raw form.
+//!
+//! A definition is a [`Document`] first: an object of a known [`Kind`] with an id, from a file
+//! ([`read_files`]) or from the API ([`Document::new`], [`read_json`]). It is kept and compared in that form.
+//! The checked types are made from it, by everybody who needs them, with the same functions.
+//!
+//! Problems never come one by one: each reader goes on after a mistake and reports all of them with file,
+//! line, column, the path in the document, and a hint ([`Problems`]). Messages don't repeat what may be secret.
+//!
+//! This room reads neither files nor the environment; their contents are arguments.
+
+mod check;
+mod document;
+mod files;
+mod headers;
+mod origin;
+mod problem;
+mod set;
+mod variables;
+mod yaml;
 
 pub mod account;
 pub mod integration;
@@ -8,7 +27,111 @@ pub mod trigger;
 pub mod webhook;
 
 pub use account::Account;
+pub use document::{Document, Kind, UnknownKind, read_json};
+pub use files::read_files;
 pub use integration::Integration;
 pub use job::SyncJob;
+pub use problem::{Problem, Problems};
+pub use set::check_set;
 pub use trigger::Trigger;
 pub use webhook::Webhook;
+
+/// Fields that an API adds to what it returns; they may come back and mean nothing.
+const BOOKKEEPING: &[&str] = &["kind", "environment_id", "created_at", "updated_at", "revision"];
+
+/// A definition of any kind, checked.
+#[derive(Debug, Clone)]
+pub enum Checked {
+    /// A third-party API.
+    Integration(Box<Integration>),
+    /// A customer's connection to one.
+    Account(Box<Account>),
+    /// A customer's endpoint.
+    Webhook(Box<Webhook>),
+    /// A plan.
+    SyncJob(Box<SyncJob>),
+    /// A schedule.
+    Trigger(Box<Trigger>),
+}
+
+impl Checked {
+    /// The definition that `document` describes.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn from_document(document: &Document) -> Result<Self, Problems> {
+        Ok(match document.kind {
+            Kind::Integration => Self::Integration(Box::new(Integration::from_document(document)?)),
+            Kind::Account => Self::Account(Box::new(Account::from_document(document)?)),
+            Kind::Webhook => Self::Webhook(Box::new(Webhook::from_document(document)?)),
+            Kind::SyncJob => Self::SyncJob(Box::new(SyncJob::from_document(document)?)),
+            Kind::Trigger => Self::Trigger(Box::new(Trigger::from_document(document)?)),
+        })
+    }
+}
+
+impl Checked {
+    /// The integration, when it is one.
+    pub fn integration(&self) -> Option<&Integration> {
+        if let Self::Integration(integration) = self { Some(integration) } else { None }
+    }
+
+    /// The account, when it is one.
+    pub fn account(&self) -> Option<&Account> {
+        if let Self::Account(account) = self { Some(account) } else { None }
+    }
+
+    /// The webhook, when it is one.
+    pub fn webhook(&self) -> Option<&Webhook> {
+        if let Self::Webhook(webhook) = self { Some(webhook) } else { None }
+    }
+
+    /// The job, when it is one.
+    pub fn sync_job(&self) -> Option<&SyncJob> {
+        if let Self::SyncJob(job) = self { Some(job) } else { None }
+    }
+
+    /// The trigger, when it is one.
+    pub fn trigger(&self) -> Option<&Trigger> {
+        if let Self::Trigger(trigger) = self { Some(trigger) } else { None }
+    }
+}
+
+/// Reads files and checks what they say, as one: every problem of both is reported together. References are
+/// only followed when all documents could be told apart.
+///
+/// # Errors
+/// Everything that is wrong with the files or the set of their definitions.
+pub fn read_and_check<'f>(
+    files: impl IntoIterator<Item = (&'f str, &'f str)>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<(Document, Checked)>, Problems> {
+    let (documents, mut problems) = files::read(files, env);
+    let checked = if problems.is_empty() {
+        check_set(&documents)
+    } else {
+        let (checked, found) = set::check_each(&documents);
+        problems.extend(found);
+        Ok(checked.into_iter().flatten().collect())
+    };
+    match checked {
+        Ok(checked) => {
+            Problems::none_of(problems)?;
+            Ok(documents.into_iter().zip(checked).collect())
+        }
+        Err(found) => {
+            problems.extend(found.into_vec());
+            Problems::none_of(problems).map(|()| Vec::new())
+        }
+    }
+}
+
+/// Whether `text` can name a resource, a method or a node: it becomes a part of paths.
+fn is_plain_name(text: &str) -> bool {
+    const NAME_BYTES_MAX: usize = 128;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '/' | '.');
+    !text.is_empty() && text.len() <= NAME_BYTES_MAX && text.chars().all(plain)
+}
+
+#[cfg(test)]
+mod tests;

@@ -120,6 +120,14 @@ impl Template {
         self.placeholders().next().is_none()
     }
 
+    /// The text between the placeholders; what stands where a placeholder is, is not known.
+    pub fn literal_parts(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Placeholder(_) => None,
+        })
+    }
+
     /// Every path that may be looked up, alternatives included, in the order they were written.
     pub fn paths(&self) -> Vec<Vec<String>> {
         self.placeholders()

@@ -3,8 +3,28 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::check::Checker;
+use super::document::Document;
+use super::problem::Problems;
 use crate::id::IntegrationName;
 use crate::template::{Template, Tree};
+
+mod authorization;
+mod limits;
+mod method;
+mod pagination;
+mod read;
+
+/// The time one request may take when nothing else is written.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// The largest page in bytes, decompressed, when nothing else is written.
+pub const PAGE_BYTES_MAX_DEFAULT: usize = 8 * 1024 * 1024;
+/// The most records a page may have when nothing else is written.
+pub const PAGE_RECORDS_MAX_DEFAULT: usize = 10_000;
+/// The most pages a list may have when nothing else is written.
+pub const PAGES_MAX_DEFAULT: u32 = 100_000;
+/// Records a page when a pagination names its size's parameter without the size.
+pub const PAGE_LIMIT_DEFAULT: u64 = 100;
 
 /// A checked integration. Every method carries its settings complete: what the integration sets for all
 /// methods is merged into each of them when it is read.
@@ -29,6 +49,27 @@ pub struct Integration {
 }
 
 impl Integration {
+    /// The integration that `document` describes.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn from_document(document: &Document) -> Result<Self, Problems> {
+        Checker::run(document, read::integration)
+    }
+
+    /// What the base URL and the authorization can't do without: paths into an account's credentials
+    /// (`credentials.…`) or context (`context.…` or bare).
+    pub fn account_paths(&self) -> Vec<Vec<String>> {
+        let authorization: Vec<&Template> = match &self.authorization {
+            Authorization::None => Vec::new(),
+            Authorization::Bearer { token } => vec![token],
+            Authorization::Header { headers } => headers.iter().map(|(_, value)| value).collect(),
+            Authorization::Query { params } => params.iter().map(|(_, value)| value).collect(),
+            Authorization::Basic { username, password } => vec![username, password],
+        };
+        authorization.into_iter().chain([&self.base_url]).flat_map(Template::required_paths).collect()
+    }
+
     /// The method `method` of `resource`.
     pub fn method(&self, resource: &str, method: &str) -> Option<&Method> {
         self.resources.get(resource)?.get(method)

@@ -2,8 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::check::{Checker, Spot};
+use super::document::Document;
+use super::problem::Problems;
 use crate::id::{IntegrationName, JobId};
 use crate::template::{Template, Tree};
+
+mod graph;
+mod placeholders;
+mod read;
+
+/// The most nodes a job may have.
+pub const NODES_MAX: usize = 200;
+/// How many pages in a row may be skipped when the job doesn't say.
+pub const CONSECUTIVE_ERRORS_DEFAULT: u32 = 3;
 
 /// A checked sync job.
 #[derive(Debug, Clone)]
@@ -20,6 +32,36 @@ pub struct SyncJob {
     pub consecutive_errors_max: u32,
     /// The nodes, in the order they were written; a parent may stand after its child.
     pub nodes: Vec<Node>,
+}
+
+impl SyncJob {
+    /// The job that `document` describes.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn from_document(document: &Document) -> Result<Self, Problems> {
+        Checker::run(document, read::job)
+    }
+
+    /// The nodes above `node`, its parent first, as indexes in [`SyncJob::nodes`].
+    pub fn ancestors(&self, node: usize) -> Vec<usize> {
+        placeholders::ancestors(&self.nodes, node)
+    }
+
+    /// Which record a path such as `resources.ticketing.tickets.id` in `node` speaks of, and the path in it:
+    /// the ancestor's index and how many steps of `path` name it, `resources` included. `None` when the path
+    /// doesn't begin with `resources` or names no ancestor.
+    pub fn record_of(&self, node: usize, path: &[String]) -> Option<(usize, usize)> {
+        let (root, rest) = path.split_first()?;
+        if root != "resources" {
+            return None;
+        }
+        let named = |index: usize| Some((index, placeholders::steps_naming(self.nodes.get(index)?, rest)?));
+        let found = self.ancestors(node).into_iter().filter_map(named);
+        // The longest name wins, and among equals the nearest ancestor.
+        let (index, steps) = found.collect::<Vec<_>>().into_iter().rev().max_by_key(|(_, steps)| *steps)?;
+        Some((index, steps + 1))
+    }
 }
 
 /// One step of a job. The typed graph's other kinds join here.
@@ -54,4 +96,10 @@ pub enum ErrorHandling {
     Batch,
     /// End the run.
     FailFast,
+}
+
+impl ErrorHandling {
+    pub(super) fn read(spot: &Spot<'_>) -> Option<Self> {
+        spot.choice(&[("ignore", Self::Ignore), ("batch", Self::Batch), ("fail_fast", Self::FailFast)])
+    }
 }

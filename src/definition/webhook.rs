@@ -9,7 +9,22 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::document::Document;
+use super::problem::Problems;
 use crate::id::WebhookId;
+
+mod read;
+
+/// The time a delivery may take when the webhook doesn't say.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// The longest time a webhook may allow for one delivery.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+/// The most secrets that sign each delivery: the current one and those being phased out.
+pub const SECRETS_MAX: usize = 5;
+/// The most headers of its own a webhook may have.
+pub const HEADERS_MAX: usize = 20;
+/// The longest value of such a header, in bytes.
+pub const HEADER_VALUE_BYTES_MAX: usize = 4096;
 
 /// A checked webhook.
 #[derive(Debug, Clone)]
@@ -38,6 +53,14 @@ pub struct Webhook {
 }
 
 impl Webhook {
+    /// The webhook that `document` describes.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn from_document(document: &Document) -> Result<Self, Problems> {
+        super::check::Checker::run(document, read::webhook)
+    }
+
     /// Whether this webhook takes `event`: what it names, or without names every event of a run's chain.
     pub fn takes(&self, event: EventType) -> bool {
         self.is_active

@@ -71,7 +71,9 @@ fn check_characters(paths: Slice<'_>) -> Result<(), TemplateError> {
     let hint = match bad {
         '[' | ']' => Some("an array's element is a step of the path: {{items.0.id}}"),
         '?' => Some("a default begins with ?: as in {{args.limit?:100}}"),
-        '(' | ')' | '$' | '&' | '=' => Some("expressions can't be used here, only a path such as {{args.start}}"),
+        '(' | ')' | '$' | '&' | '=' => {
+            Some("expressions can't be used here, only a path such as {{args.start}}")
+        }
         _ => Some("a path is made of letters, digits, '_', '-', '/' and dots"),
     };
     Err(paths.skip(index).error(&format!("{bad:?} can't stand in a placeholder"), hint))

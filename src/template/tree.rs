@@ -59,16 +59,29 @@ impl Tree {
 
     /// Every path that may be looked up, in the order they were written.
     pub fn paths(&self) -> Vec<Vec<String>> {
-        self.templates().into_iter().flat_map(Template::paths).collect()
+        self.templates().into_iter().flat_map(|(_, template)| template.paths()).collect()
     }
 
-    /// Every template in the tree.
-    pub fn templates(&self) -> Vec<&Template> {
+    /// Every template in the tree and where it stands, member by member.
+    pub fn templates(&self) -> Vec<(Vec<String>, &Template)> {
+        let mut found = Vec::new();
+        self.collect(&mut Vec::new(), &mut found);
+        found
+    }
+
+    fn collect<'t>(&'t self, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, &'t Template)>) {
+        let mut below = |step: String, tree: &'t Self| {
+            path.push(step);
+            tree.collect(path, found);
+            path.pop();
+        };
         match self {
-            Self::Text(template) => vec![template],
-            Self::Literal(_) => Vec::new(),
-            Self::Object(members) => members.iter().flat_map(|(_, tree)| tree.templates()).collect(),
-            Self::Array(elements) => elements.iter().flat_map(Self::templates).collect(),
+            Self::Literal(_) => {}
+            Self::Object(members) => members.iter().for_each(|(key, tree)| below(key.clone(), tree)),
+            Self::Array(elements) => {
+                elements.iter().enumerate().for_each(|(index, tree)| below(index.to_string(), tree));
+            }
+            Self::Text(template) => found.push((path.clone(), template)),
         }
     }
 

@@ -1,0 +1,241 @@
+//! One method of a resource, and what an integration sets for all of them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::read::check_roots;
+use super::{Method, Pagination, QueryArray, pagination};
+use super::{PAGE_BYTES_MAX_DEFAULT, PAGE_RECORDS_MAX_DEFAULT, PAGES_MAX_DEFAULT, TIMEOUT_DEFAULT};
+use crate::definition::check::{Fields, Spot};
+use crate::definition::headers;
+use crate::template::{Template, Tree};
+
+/// Methods that answer with one record or none, and so don't inherit a pagination.
+const WITHOUT_PAGES: [&str; 5] = ["get", "create", "update", "delete", "download"];
+
+const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+const PAGE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Fields of Truto's methods that change what happens and can't yet.
+const NOT_YET: [&str; 10] = [
+    "base_url",
+    "authorization",
+    "no_auth",
+    "body_format_config",
+    "pagination_path",
+    "add_query_to_body",
+    "ignore_body_in_pagination",
+    "ignore_body",
+    "set_body_to_null",
+    "error_expression",
+];
+
+/// What may be written for the whole integration and for each method.
+#[derive(Clone)]
+pub(super) struct Defaults {
+    /// `None` takes a header away that the integration sets for all methods.
+    headers: Vec<(String, Option<Template>)>,
+    query: Tree,
+    query_array: QueryArray,
+    pagination: Pagination,
+    missing_is_empty: bool,
+    replayable: bool,
+    timeout: Duration,
+    page_bytes_max: usize,
+    page_records_max: usize,
+    pages_max: u32,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            headers: Vec::new(),
+            query: Tree::empty(),
+            query_array: QueryArray::default(),
+            pagination: Pagination::None,
+            missing_is_empty: false,
+            replayable: true,
+            timeout: TIMEOUT_DEFAULT,
+            page_bytes_max: PAGE_BYTES_MAX_DEFAULT,
+            page_records_max: PAGE_RECORDS_MAX_DEFAULT,
+            pages_max: PAGES_MAX_DEFAULT,
+        }
+    }
+}
+
+impl Defaults {
+    /// The settings of an integration.
+    pub(super) fn read(fields: &Fields<'_>) -> Option<Self> {
+        Self::default().overridden(fields)
+    }
+
+    /// These settings with those that are written laid over them.
+    fn overridden(&self, fields: &Fields<'_>) -> Option<Self> {
+        let own_headers = fields.or("headers", Vec::new(), own_headers);
+        let own_query = fields.or("query", Tree::empty(), own_tree);
+        let query_array = fields.or("query_array_format", self.query_array, |spot| {
+            spot.choice(&[
+                ("brackets", QueryArray::Brackets),
+                ("repeat", QueryArray::Repeat),
+                ("comma", QueryArray::Comma),
+                ("indices", QueryArray::Indices),
+            ])
+        });
+        let pagination = match fields.written("pagination") {
+            None => Some(self.pagination.clone()),
+            Some(spot) if spot.value().is_null() => Some(Pagination::None),
+            Some(spot) => pagination::read(&spot),
+        };
+        let missing_is_empty = fields.or("missing_response_path", self.missing_is_empty, |spot| {
+            spot.choice(&[("error", false), ("empty", true)])
+        });
+        let replayable = fields.or("replayable", self.replayable, Spot::boolean);
+        let timeout = fields
+            .or("timeout", self.timeout, |spot| spot.duration(Duration::from_millis(100)..=TIMEOUT_MAX));
+        let page_bytes_max =
+            fields.or("page_bytes_max", self.page_bytes_max, |spot| spot.whole(1024..=PAGE_BYTES_MAX));
+        let page_records_max =
+            fields.or("page_records_max", self.page_records_max, |spot| spot.whole(1..=1_000_000));
+        let pages_max = fields.or("pages_max", self.pages_max, |spot| spot.whole(1..=10_000_000));
+        Some(Self {
+            headers: merged(&self.headers, own_headers?),
+            query: self.query.clone().merged(own_query?),
+            query_array: query_array?,
+            pagination: pagination?,
+            missing_is_empty: missing_is_empty?,
+            replayable: replayable?,
+            timeout: timeout?,
+            page_bytes_max: page_bytes_max?,
+            page_records_max: page_records_max?,
+            pages_max: pages_max?,
+        })
+    }
+}
+
+/// The method `name`.
+pub(super) fn read(spot: &Spot<'_>, name: &str, defaults: &Defaults) -> Option<Method> {
+    let fields = spot.fields()?;
+    fields.ignore(&["description", "api_documentation_url", "scopes", "examples", "tool_tags", "label"]);
+    fields.ignore(&["query_schema", "body_schema", "response_schema", "ignore_credentials_on_redirect"]);
+    fields.not_yet(&NOT_YET, "leave it out");
+    refuse_other_formats(&fields);
+    let http_method = fields.or("method", "GET", |spot| {
+        spot.choice(&[
+            ("get", "GET"),
+            ("post", "POST"),
+            ("put", "PUT"),
+            ("patch", "PATCH"),
+            ("delete", "DELETE"),
+        ])
+    });
+    let path = fields.required("path").and_then(|spot| path(&spot));
+    let body = fields.maybe("body", own_tree);
+    let response_path = fields.or("response_path", Vec::new(), Spot::response_path);
+    let inherited = if WITHOUT_PAGES.contains(&name) {
+        &Defaults { pagination: Pagination::None, ..defaults.clone() }
+    } else {
+        defaults
+    };
+    let settings = inherited.overridden(&fields);
+    fields.finish();
+    let settings = settings?;
+    Some(Method {
+        http_method: http_method?.to_owned(),
+        path: path?,
+        headers: settings.headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+        query: settings.query,
+        query_array: settings.query_array,
+        body: body?,
+        response_path: response_path?,
+        missing_is_empty: settings.missing_is_empty,
+        pagination: settings.pagination,
+        replayable: settings.replayable,
+        timeout: settings.timeout,
+        page_bytes_max: settings.page_bytes_max,
+        page_records_max: settings.page_records_max,
+        pages_max: settings.pages_max,
+    })
+}
+
+/// Only JSON is sent and read so far.
+fn refuse_other_formats(fields: &Fields<'_>) {
+    for name in ["body_format", "api_response_format"] {
+        if let Some(spot) = fields.get(name)
+            && spot.value().as_str() != Some("json")
+        {
+            spot.problem("only json is supported yet", None);
+        }
+    }
+    if let Some(spot) = fields.get("throw_error_on_parse_error")
+        && spot.value().as_bool() == Some(false)
+    {
+        spot.not_yet("a response that can't be read is always an error");
+    }
+}
+
+fn path(spot: &Spot<'_>) -> Option<Template> {
+    let template = spot.template()?;
+    check_roots(spot, &template)?;
+    let source = template.source();
+    let (message, hint) = if source.starts_with("http://") || source.starts_with("https://") {
+        ("a path is appended to base_url and has no host", "write what follows the host: /v1/tickets")
+    } else if template.literal_parts().any(|text| text.contains(['?', '#'])) {
+        ("a path has no parameters", "write them under query")
+    } else if template
+        .literal_parts()
+        .any(|text| text.contains(|c: char| c.is_whitespace() || c.is_control()))
+    {
+        ("a path has no spaces or line breaks", "write a space as %20")
+    } else if !source.is_empty() && !source.starts_with('/') && !source.starts_with("{{") {
+        ("a path begins with /", "write it as /v1/tickets")
+    } else {
+        return Some(template);
+    };
+    spot.problem(message, Some(hint));
+    None
+}
+
+/// Headers by lower-case name; `null` takes one away.
+fn own_headers(spot: &Spot<'_>) -> Option<Vec<(String, Option<Template>)>> {
+    let mut seen = BTreeSet::new();
+    let read = |(name, spot): (&str, Spot<'_>)| {
+        let name = name.to_ascii_lowercase();
+        if let Some(reason) = headers::refusal(&name) {
+            spot.problem_of_key(reason, None);
+            return None;
+        }
+        if !seen.insert(name.clone()) {
+            spot.problem_of_key("this header is written twice; case doesn't matter", None);
+            return None;
+        }
+        if spot.value().is_null() {
+            return Some((name, None));
+        }
+        let template = spot.template()?;
+        check_roots(&spot, &template)?;
+        if !template.literal_parts().all(headers::is_value) {
+            spot.problem("a header's value is visible ASCII, without line breaks", None);
+            return None;
+        }
+        Some((name, Some(template)))
+    };
+    let read: Vec<Option<_>> = spot.entries()?.into_iter().map(read).collect();
+    read.into_iter().collect()
+}
+
+/// A query or a body, with the placeholders an integration knows.
+fn own_tree(spot: &Spot<'_>) -> Option<Tree> {
+    let tree = spot.object_tree()?;
+    let checked: Vec<Option<()>> =
+        tree.templates().into_iter().map(|(_, template)| check_roots(spot, template)).collect();
+    checked.into_iter().collect::<Option<Vec<()>>>()?;
+    Some(tree)
+}
+
+fn merged(
+    base: &[(String, Option<Template>)],
+    own: Vec<(String, Option<Template>)>,
+) -> Vec<(String, Option<Template>)> {
+    let is_own = |name: &str| own.iter().any(|(other, _)| other == name);
+    base.iter().filter(|(name, _)| !is_own(name)).cloned().chain(own.iter().cloned()).collect()
+}

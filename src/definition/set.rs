@@ -1,0 +1,194 @@
+//! Definitions that belong together: what they say about each other.
+
+use super::check::{Checker, Spot};
+use super::document::{Document, Kind};
+use super::problem::{Problem, Problems};
+use super::{Account, Checked, Integration, SyncJob, Trigger};
+use crate::nearest::nearest;
+
+/// Checks a complete set of documents: each by itself, ids that are taken twice, and every reference.
+/// The checked definitions come in the order of the documents.
+///
+/// # Errors
+/// Everything that is wrong, in the order of files and lines.
+pub fn check_set(documents: &[Document]) -> Result<Vec<Checked>, Problems> {
+    let (checked, mut problems) = check_each(documents);
+    let set = Set { documents, checked: &checked };
+    problems.extend(set.duplicates());
+    for (document, checked) in documents.iter().zip(&checked) {
+        problems
+            .extend(checked.as_ref().map(|checked| set.references(document, checked)).unwrap_or_default());
+    }
+    Problems::none_of(problems)?;
+    Ok(checked.into_iter().flatten().collect())
+}
+
+/// Each document by itself.
+pub(super) fn check_each(documents: &[Document]) -> (Vec<Option<Checked>>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let mut check = |document| match Checked::from_document(document) {
+        Ok(checked) => Some(checked),
+        Err(found) => {
+            problems.extend(found.into_vec());
+            None
+        }
+    };
+    let checked = documents.iter().map(&mut check).collect();
+    (checked, problems)
+}
+
+/// Documents and what became of each.
+struct Set<'s> {
+    documents: &'s [Document],
+    checked: &'s [Option<Checked>],
+}
+
+impl Set<'_> {
+    fn duplicates(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (index, document) in self.documents.iter().enumerate() {
+            let same = |other: &&Document| other.kind == document.kind && other.id == document.id;
+            let Some(first) = self.documents[..index].iter().find(same) else { continue };
+            let place = first.place().map_or_else(String::new, |place| format!(" (the first is at {place})"));
+            problems.extend(problems_of(document, |root| {
+                let field = document.kind.id_field();
+                let message =
+                    format!("two definitions of kind {} are called {:?}", document.kind, document.id);
+                root.problem_at(
+                    &[field.to_owned()],
+                    &format!("{message}{place}"),
+                    Some("rename or remove one"),
+                );
+            }));
+        }
+        problems
+    }
+
+    fn references(&self, document: &Document, checked: &Checked) -> Vec<Problem> {
+        problems_of(document, |root| match checked {
+            Checked::Integration(_) | Checked::Webhook(_) => {}
+            Checked::Account(account) => self.account(root, account),
+            Checked::SyncJob(job) => self.job(root, job),
+            Checked::Trigger(trigger) => self.trigger(root, trigger),
+        })
+    }
+
+    fn account(&self, root: &Spot<'_>, account: &Account) {
+        let field = written_of(root, &["integration", "integration_name"]);
+        self.exists(root, field, Kind::Integration, account.integration.as_str());
+        if let Some(integration) = self.integration(account.integration.as_str()) {
+            check_needs(root, account, integration);
+        }
+    }
+
+    fn job(&self, root: &Spot<'_>, job: &SyncJob) {
+        let field = written_of(root, &["integration_name", "integration"]);
+        self.exists(root, field, Kind::Integration, job.integration.as_str());
+        let Some(integration) = self.integration(job.integration.as_str()) else { return };
+        for (index, node) in job.nodes.iter().enumerate() {
+            let place = |field: &str| ["resources".to_owned(), index.to_string(), field.to_owned()];
+            let Some(methods) = integration.resources.get(&node.resource) else {
+                let message = format!(
+                    "integration {:?} has no resource {:?}",
+                    integration.name.as_str(),
+                    node.resource
+                );
+                let hint = hint(&node.resource, integration.resources.keys().map(String::as_str));
+                root.problem_at(&place("resource"), &message, Some(&hint));
+                continue;
+            };
+            let Some(method) = methods.get(&node.method) else {
+                let message = format!("resource {:?} has no method {:?}", node.resource, node.method);
+                let hint = hint(&node.method, methods.keys().map(String::as_str));
+                root.problem_at(&place("method"), &message, Some(&hint));
+                continue;
+            };
+            let needs_id = method.path.required_paths().contains(&vec!["id".to_owned()]);
+            if needs_id && node.id.is_none() {
+                let message =
+                    format!("{} of {} needs an id: its path is {}", node.method, node.resource, method.path);
+                let hint = "write id: \"{{…}}\", for instance of a record this node depends on";
+                root.problem_at(&place("id"), &message, Some(hint));
+            }
+        }
+    }
+
+    fn trigger(&self, root: &Spot<'_>, trigger: &Trigger) {
+        self.exists(root, "sync_job_id", Kind::SyncJob, trigger.job.as_str());
+        self.exists(root, "integrated_account_id", Kind::Account, trigger.account.as_str());
+        self.exists(root, "webhook_id", Kind::Webhook, trigger.webhook.as_str());
+        let account = self.find(|checked| checked.account().filter(|account| account.id == trigger.account));
+        let job = self.find(|checked| checked.sync_job().filter(|job| job.id == trigger.job));
+        if let (Some(account), Some(job)) = (account, job)
+            && account.integration != job.integration
+        {
+            let (reads, connects) = (job.integration.as_str(), account.integration.as_str());
+            let message = format!("the job reads from {reads:?}, but this account connects to {connects:?}");
+            let hint = format!("choose an account of {reads:?}");
+            root.problem_at(&["integrated_account_id".to_owned()], &message, Some(&hint));
+        }
+    }
+
+    /// Reports a reference to nothing. A document that exists but has problems of its own is something.
+    fn exists(&self, root: &Spot<'_>, field: &str, kind: Kind, id: &str) {
+        let ids =
+            || self.documents.iter().filter(|document| document.kind == kind).map(|document| &*document.id);
+        if !ids().any(|known| known == id) {
+            let message = format!("there is no {kind} {id:?}");
+            root.problem_at(&[field.to_owned()], &message, Some(&hint(id, ids())));
+        }
+    }
+
+    fn integration(&self, name: &str) -> Option<&Integration> {
+        self.find(|checked| checked.integration().filter(|integration| integration.name.as_str() == name))
+    }
+
+    fn find<T>(&self, wanted: impl Fn(&Checked) -> Option<&T>) -> Option<&T> {
+        self.checked.iter().flatten().find_map(wanted)
+    }
+}
+
+/// Reports what the integration's address and authorization need and the account doesn't have.
+fn check_needs(root: &Spot<'_>, account: &Account, integration: &Integration) {
+    for path in integration.account_paths() {
+        let (field, key, there) = match path.as_slice() {
+            [root, key, ..] if root == "credentials" => {
+                ("credentials", key, account.credentials.contains_key(key))
+            }
+            [root, rest @ ..] if root == "context" && !rest.is_empty() => {
+                ("context", &rest[0], account.context.get(rest).is_some())
+            }
+            [key, ..] => ("context", key, account.context.get(&path).is_some()),
+            [] => continue,
+        };
+        if !there {
+            let shown = path.join(".");
+            let message = format!("integration {:?} needs {{{{{shown}}}}}", integration.name.as_str());
+            root.problem_at(&[field.to_owned()], &message, Some(&format!("add {key} to {field}")));
+        }
+    }
+}
+
+fn written_of<'n>(root: &Spot<'_>, names: &[&'n str]) -> &'n str {
+    let written = names.iter().find(|name| root.value().get(**name).is_some());
+    written.or(names.first()).copied().unwrap_or_default()
+}
+
+fn hint<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN_MAX: usize = 10;
+    let known: Vec<&str> = known.collect();
+    match nearest(word, known.iter().copied()) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None if known.is_empty() => "there is none at all; define it first".to_owned(),
+        None if known.len() > SHOWN_MAX => format!("there are {}, …", known[..SHOWN_MAX].join(", ")),
+        None => format!("there is {}", known.join(", ")),
+    }
+}
+
+fn problems_of(document: &Document, report: impl FnOnce(&Spot<'_>)) -> Vec<Problem> {
+    let run = Checker::run(document, |root| {
+        report(root);
+        Some(())
+    });
+    run.err().into_iter().flat_map(Problems::into_vec).collect()
+}
