@@ -34,15 +34,18 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Key, message in parts, MAC.
+    type Case = (&'static [u8], &'static [&'static [u8]], &'static str);
+
     /// RFC 4231, cases 1, 2, 6 and 7: short keys, and keys longer than a block.
     #[test]
     fn the_rfc_agrees() {
-        let long = [0xaa; 131];
-        let cases: [(&[u8], &[&[u8]], &str); 4] = [
+        const LONG: &[u8] = &[0xaa; 131];
+        let cases: [Case; 4] = [
             (&[0x0b; 20], &[b"Hi There"], "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
             (b"Jefe", &[b"what do ya want ", b"for nothing?"], "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
-            (&long, &[b"Test Using Larger Than Block-Size Key - Hash Key First"], "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"),
-            (&long, &[b"This is a test using a larger than block-size key and a larger than block-size data. The key needs to be hashed before being used by the HMAC algorithm."], "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"),
+            (LONG, &[b"Test Using Larger Than Block-Size Key - Hash Key First"], "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"),
+            (LONG, &[b"This is a test using a larger than block-size key and a larger than block-size data. The key needs to be hashed before being used by the HMAC algorithm."], "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"),
         ];
         for (key, parts, expected) in cases {
             assert_eq!(hex(&hmac_sha256(key, parts)), expected);
