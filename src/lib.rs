@@ -10,7 +10,7 @@ pub mod engine;
 pub mod id;
 pub mod json;
 mod mac;
-pub mod nearest;
+mod nearest;
 pub mod observe;
 #[cfg(feature = "cli")]
 pub mod playground;

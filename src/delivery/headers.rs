@@ -10,7 +10,7 @@ use crate::engine::seam::Delivery;
 
 /// Headers that a webhook can't set itself: ours, and those that decide where a message ends or who gets it
 /// (RFC 9110, 7.6.1).
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 13] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -23,7 +23,6 @@ const RESERVED: [&str; 14] = [
     "transfer-encoding",
     "upgrade",
     "user-agent",
-    "x-http-method-override",
     "x-truto-signature",
 ];
 const RESERVED_PREFIXES: [&str; 3] = ["webhook-", "rapidbridge-", "proxy-"];

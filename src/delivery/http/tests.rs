@@ -329,6 +329,42 @@ async fn a_private_address_is_never_connected() {
     assert_eq!(connections.load(Ordering::SeqCst), 0);
 }
 
+/// With every line of every library on, no log names a secret, a header's value, a URL's query or a record.
+#[tokio::test]
+async fn no_log_line_has_a_secret_in_it() {
+    let receiver = Receiver::answering(|n| {
+        (StatusCode::from_u16([500, 200][n]).unwrap(), "canary-answer").into_response()
+    })
+    .await;
+    let webhook = Webhook {
+        headers: vec![("authorization".to_owned(), "Bearer canary-header".into())],
+        ..webhook(&format!("{}/canary-path?key=canary-query", receiver.url), &["canary-secret"])
+    };
+    let sent = Delivery { body: Bytes::from_static(b"{\"canary-record\":1}"), ..delivery(EventType::Record) };
+    let lines = receiver::Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(lines.clone())
+        .finish();
+    // While there is only one subscriber, a test on another thread that logs a line first, without one, switches that
+    // line off for all threads. A second subscriber makes `tracing` ask them all.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+    let quiet = tracing::subscriber::set_default(subscriber);
+    assert_eq!(courier(webhook).deliver(&sent, &guard()).await, Verdict::Acknowledged);
+    drop(quiet);
+    let text = lines.text();
+    assert_eq!(text.matches("delivery tried").count(), 2, "{text}");
+    assert!(
+        text.contains(&format!(
+            "run={} webhook=crm event=sync_job_run:record seq=7 attempt=2 status=200",
+            sent.run
+        )),
+        "{text}"
+    );
+    assert!(!text.contains("canary"), "{text}");
+}
+
 /// Many frameworks write the head of an answer and its body apart. That must not cost a connection (and, with TLS,
 /// two or three round trips) a page.
 #[tokio::test]
