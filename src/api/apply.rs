@@ -55,7 +55,11 @@ fn read(documents: Vec<Value>) -> Result<Vec<Document>, ApiError> {
         match read_json(&bare(value)) {
             Ok(document) if !seen.insert((document.kind, document.id.clone())) => {
                 let message = format!("{} {:?} was there before in this list", document.kind, document.id);
-                problems.push(problem(&format!("documents[{index}]"), &message, Some("rename or remove one")));
+                problems.push(problem(
+                    &format!("documents[{index}]"),
+                    &message,
+                    Some("rename or remove one"),
+                ));
             }
             Ok(document) => read.push(document),
             Err(found) => problems.extend(found.iter().cloned().map(|mut problem| {

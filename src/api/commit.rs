@@ -46,7 +46,8 @@ pub(super) async fn commit(
     for _ in 0..ATTEMPTS {
         let snapshot = api.definitions().snapshot().await?;
         let documents = api.definitions().documents(&snapshot)?;
-        let documents = documents.into_iter().map(|document| ((document.kind, document.id.clone()), document));
+        let documents =
+            documents.into_iter().map(|document| ((document.kind, document.id.clone()), document));
         let present = Present { documents: documents.collect() };
         let edit = decide(&present)?;
         check(&present, &edit)?;
@@ -56,7 +57,8 @@ pub(super) async fn commit(
             return Ok(changes);
         }
     }
-    let message = "others keep changing definitions at the same time; nothing was applied, try again in a moment";
+    let message =
+        "others keep changing definitions at the same time; nothing was applied, try again in a moment";
     Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message))
 }
 

@@ -1,5 +1,7 @@
 //! Definitions of any kind: list, read, create, update. One set of handlers; the route says which kind.
 
+use std::borrow::Cow;
+
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
 use futures::future::try_join_all;
@@ -37,12 +39,17 @@ fn filters(kind: Kind) -> &'static [&'static str] {
 /// A definition without what the API adds.
 pub(super) fn bare(mut body: Value) -> Value {
     if let Some(members) = body.as_object_mut() {
-        members.retain(|name, _| !ADDED.contains(&name.as_str()) && !triggers::ADDED.contains(&name.as_str()));
+        members
+            .retain(|name, _| !ADDED.contains(&name.as_str()) && !triggers::ADDED.contains(&name.as_str()));
     }
     body
 }
 
-pub(super) async fn list(State(api): State<Api>, Extension(kind): Extension<Kind>, mut query: Query) -> Answer {
+pub(super) async fn list(
+    State(api): State<Api>,
+    Extension(kind): Extension<Kind>,
+    mut query: Query,
+) -> Answer {
     let limit = query.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     let after = query.text("next_cursor");
     let wanted: Vec<(&str, String)> =
@@ -63,13 +70,15 @@ pub(super) async fn list(State(api): State<Api>, Extension(kind): Extension<Kind
 }
 
 fn matches(body: &Value, wanted: &[(&str, String)]) -> bool {
-    wanted.iter().all(|(name, wanted)| match body.get(name) {
-        Some(Value::String(text)) => text == wanted,
-        Some(Value::Null) | None => false,
-        Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))) => {
-            other.to_string() == *wanted
-        }
-    })
+    wanted.iter().all(|(name, wanted)| body.get(name).is_some_and(|value| text(value) == *wanted))
+}
+
+/// A value as a query parameter would name it.
+fn text(value: &Value) -> Cow<'_, str> {
+    match value.as_str() {
+        Some(text) => Cow::Borrowed(text),
+        None => Cow::Owned(value.to_string()),
+    }
 }
 
 pub(super) async fn read(
@@ -92,9 +101,10 @@ pub(super) async fn create(State(api): State<Api>, Extension(kind): Extension<Ki
     }
     let document = Document::new(kind, &body)?;
     commit(&api, false, |present| match present.get(kind, &document.id) {
-        Some(_) => {
-            Err(ApiError::conflict(format!("there is a {kind} {:?} already; change it with PATCH", document.id)))
-        }
+        Some(_) => Err(ApiError::conflict(format!(
+            "there is a {kind} {:?} already; change it with PATCH",
+            document.id
+        ))),
         None => Ok(Edit { documents: vec![document.clone()], deleted: Vec::new() }),
     })
     .await?;
@@ -110,7 +120,7 @@ pub(super) async fn update(
     let Value::Object(patch) = bare(body.value()?) else {
         return Err(ApiError::bad_request("write an object with the members that change"));
     };
-    if let Some(other) = patch.get(kind.id_field()).filter(|other| **other != Value::from(id.as_str())) {
+    if let Some(other) = patch.get(kind.id_field()).filter(|other| other.as_str() != Some(&id)) {
         let message = format!("a {kind} keeps its {}; {other} would be another one", kind.id_field());
         return Err(ApiError::conflict(message));
     }
@@ -135,7 +145,9 @@ fn merged(document: &Document, patch: &Map<String, Value>) -> Result<Document, P
         }
         for (name, value) in patch {
             match (members.get_mut(name), value) {
-                (Some(Value::Object(old)), Value::Object(new)) if MERGED.contains(&name.as_str()) => merge(old, new),
+                (Some(Value::Object(old)), Value::Object(new)) if MERGED.contains(&name.as_str()) => {
+                    merge(old, new)
+                }
                 _ => merge(members, &Map::from_iter([(name.clone(), value.clone())])),
             }
         }
@@ -145,10 +157,11 @@ fn merged(document: &Document, patch: &Map<String, Value>) -> Result<Document, P
 
 fn merge(members: &mut Map<String, Value>, patch: &Map<String, Value>) {
     for (name, value) in patch {
-        match value {
-            Value::Null => members.remove(name),
-            value => members.insert(name.clone(), value.clone()),
-        };
+        if value.is_null() {
+            members.remove(name);
+        } else {
+            members.insert(name.clone(), value.clone());
+        }
     }
 }
 
@@ -187,7 +200,8 @@ mod tests {
             "id": "acme", "integration": "helpdesk", "tenant_id": "t1",
             "context": {"a": 1, "b": {"c": 2}}, "credentials": {"token": "t", "refresh": "r"}
         }));
-        let patch = json!({"context": {"b": {"d": 3}, "a": null}, "credentials": {"token": "t2"}, "tenant_id": null});
+        let patch =
+            json!({"context": {"b": {"d": 3}, "a": null}, "credentials": {"token": "t2"}, "tenant_id": null});
         let Value::Object(patch) = patch else { unreachable!() };
         let new = merged(&old, &patch).unwrap();
         assert_eq!(
@@ -201,7 +215,8 @@ mod tests {
 
     #[test]
     fn what_the_api_added_may_come_back() {
-        let body = json!({"id": "x", "revision": "1", "secret_fields": ["a"], "next_run_at": null, "label": "l"});
+        let body =
+            json!({"id": "x", "revision": "1", "secret_fields": ["a"], "next_run_at": null, "label": "l"});
         assert_eq!(bare(body), json!({"id": "x", "label": "l"}));
     }
 

@@ -77,7 +77,8 @@ pub(super) fn check_references(after: &[Document], deleted: &[(Kind, String)]) -
         0 => Ok(()),
         count => {
             referring.truncate(NAMED_MAX);
-            let message = format!("{count} definitions refer to what would be deleted; delete or change them first");
+            let message =
+                format!("{count} definitions refer to what would be deleted; delete or change them first");
             Err(ApiError::conflict(message).with_details(referring))
         }
     }

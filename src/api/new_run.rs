@@ -140,8 +140,10 @@ pub(super) async fn accept(api: &Api, wanted: Wanted, key: &IdempotencyKey) -> A
             answer(api, StatusCode::OK, &found)
         }
         Enqueued::Full { waiting } => {
-            let message =
-                format!("{waiting} runs of account {} wait already; let some end, or stop some", request.account);
+            let message = format!(
+                "{waiting} runs of account {} wait already; let some end, or stop some",
+                request.account
+            );
             Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, message))
         }
     }
@@ -152,7 +154,8 @@ fn is_same(wanted: &RunRequest, found: &RunRequest) -> bool {
         (request.job.clone(), request.account.clone(), request.webhooks.clone(), request.args.clone())
     };
     asked(wanted) == asked(found)
-        && wanted.replay_of.as_ref().map(|replay| replay.run) == found.replay_of.as_ref().map(|replay| replay.run)
+        && wanted.replay_of.as_ref().map(|replay| replay.run)
+            == found.replay_of.as_ref().map(|replay| replay.run)
 }
 
 async fn existing(api: &Api, run: RunId) -> Result<RunRecord, ApiError> {
@@ -172,23 +175,34 @@ fn answer(api: &Api, status: StatusCode, record: &RunRecord) -> Answer {
 async fn check(api: &Api, wanted: &Wanted) -> Result<(Revisions, ErrorHandling), ApiError> {
     let mut problems = Vec::new();
     let job = find(api, Kind::SyncJob, wanted.job.as_str(), "sync_job_id", &mut problems).await?;
-    let account = find(api, Kind::Account, wanted.account.as_str(), "integrated_account_id", &mut problems).await?;
+    let account =
+        find(api, Kind::Account, wanted.account.as_str(), "integrated_account_id", &mut problems).await?;
     for webhook in &wanted.webhooks {
         let found = find(api, Kind::Webhook, webhook.as_str(), "webhook_id", &mut problems).await?;
         if let Some((Checked::Webhook(webhook), _)) = found
             && !webhook.is_active
         {
-            let message = format!("webhook {:?} is not active: the run would deliver nothing", webhook.id.as_str());
-            problems.push(problem("webhook_id", &message, Some("set is_active: true, or choose another one")));
+            let message =
+                format!("webhook {:?} is not active: the run would deliver nothing", webhook.id.as_str());
+            problems.push(problem(
+                "webhook_id",
+                &message,
+                Some("set is_active: true, or choose another one"),
+            ));
         }
     }
-    let (Some((Checked::SyncJob(job), job_revision)), Some((Checked::Account(account), _))) = (job, account) else {
+    let (Some((Checked::SyncJob(job), job_revision)), Some((Checked::Account(account), _))) = (job, account)
+    else {
         return Err(ApiError::invalid(&problems));
     };
     if job.integration != account.integration {
         let (reads, connects) = (job.integration.as_str(), account.integration.as_str());
         let message = format!("the job reads from {reads:?}, but this account connects to {connects:?}");
-        problems.push(problem("integrated_account_id", &message, Some(&format!("choose an account of {reads:?}"))));
+        problems.push(problem(
+            "integrated_account_id",
+            &message,
+            Some(&format!("choose an account of {reads:?}")),
+        ));
     }
     let integration = api.definitions().record(Kind::Integration, job.integration.as_str()).await?;
     match integration {

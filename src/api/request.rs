@@ -39,8 +39,12 @@ impl Query {
     }
 
     /// The parameter `name` as a `T`.
-    pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, name: &str) -> Result<Option<T>, ApiError> {
-        let parse = |text: String| text.parse().map_err(|error| ApiError::bad_request(format!("{name}: {error}")));
+    pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<T>, ApiError> {
+        let parse =
+            |text: String| text.parse().map_err(|error| ApiError::bad_request(format!("{name}: {error}")));
         self.text(name).map(parse).transpose()
     }
 
@@ -49,7 +53,9 @@ impl Query {
         match self.parsed::<usize>("limit")? {
             None => Ok(default),
             Some(limit) if (1..=max).contains(&limit) => Ok(limit),
-            Some(limit) => Err(ApiError::bad_request(format!("limit is {limit}: write a number from 1 to {max}"))),
+            Some(limit) => {
+                Err(ApiError::bad_request(format!("limit is {limit}: write a number from 1 to {max}")))
+            }
         }
     }
 

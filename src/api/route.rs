@@ -4,12 +4,12 @@
 use std::any::Any;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{Extension, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::Router;
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{debug, error, info, warn};
@@ -96,8 +96,11 @@ fn caught(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
     error!(panic = text, "a request broke a handler");
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the request broke the server's handler; its log says where")
-        .into_response()
+    ApiError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the request broke the server's handler; its log says where",
+    )
+    .into_response()
 }
 
 /// One line a request, without its query and bodies. What only looks is for debugging.

@@ -96,7 +96,10 @@ impl<'r> RunView<'r> {
             seq: record.seq,
             incomplete: &progress.incomplete,
             node: progress.node.as_deref(),
-            error: error.map(|outcome| RunError { code: outcome.code.as_deref(), message: outcome.reason.as_deref() }),
+            error: error.map(|outcome| RunError {
+                code: outcome.code.as_deref(),
+                message: outcome.reason.as_deref(),
+            }),
             terminal_undelivered: record.terminal_undelivered,
             previous_run_date: time(progress.previous_run_date),
             resumable_until: time(resumable_until(record, retention)),

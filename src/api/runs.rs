@@ -40,13 +40,18 @@ pub(super) async fn list(State(api): State<Api>, mut query: Query) -> Answer {
         "next_cursor",
         "sort",
     ])?;
-    let page = api.store().runs(&filter, cursor.as_deref(), limit).await.map_err(|error| match error {
-        StoreError::Unfit(message) => ApiError::bad_request(format!("next_cursor: {message}")),
-        error => error.into(),
-    })?;
+    let page = api.store().runs(&filter, cursor.as_deref(), limit).await.map_err(refused)?;
     let shown: Vec<RunView<'_>> =
         page.runs.iter().map(|record| RunView::of(record, &api.settings().retention)).collect();
     Ok(reply(StatusCode::OK, &Page { result: shown, next_cursor: page.next, limit }))
+}
+
+/// A cursor that is none of the store's is the client's mistake.
+fn refused(error: StoreError) -> ApiError {
+    if let StoreError::Unfit(message) = error {
+        return ApiError::bad_request(format!("next_cursor: {message}"));
+    }
+    error.into()
 }
 
 /// Not `json!`, which would read the runs' args into a tree.
@@ -65,7 +70,9 @@ fn status(text: &str) -> Result<Status, ApiError> {
 }
 
 pub(super) fn missing(id: &str) -> ApiError {
-    ApiError::missing(&format!("sync_job_run {id:?}; it may have ended longer ago than retention.finished_runs"))
+    ApiError::missing(&format!(
+        "sync_job_run {id:?}; it may have ended longer ago than retention.finished_runs"
+    ))
 }
 
 /// The run with this id.
@@ -103,9 +110,12 @@ pub(super) async fn stop(State(api): State<Api>, Path(id): Path<String>, body: B
     match api.store().stop(run, &reason).await? {
         Stopped::Missing => Err(missing(&id)),
         Stopped::Ended(status) if status == Status::Stopped.as_str() => answer(&api, &id).await,
-        Stopped::Ended(status) => Err(ApiError::conflict(format!("run {id} has ended before: it is {status}"))),
+        Stopped::Ended(status) => {
+            Err(ApiError::conflict(format!("run {id} has ended before: it is {status}")))
+        }
         Stopped::Decided => {
-            let message = format!("the outcome of run {id} is decided; only its last event is still under way");
+            let message =
+                format!("the outcome of run {id} is decided; only its last event is still under way");
             Err(ApiError::conflict(message))
         }
         Stopped::Requested | Stopped::Now => {

@@ -35,7 +35,9 @@ pub(super) async fn check(State(api): State<Api>, request: Request, next: Next) 
         Some(Some(token)) if api.0.tokens.open(token) => return next.run(request).await,
         Some(Some(_)) => "this token is not (or no longer) one of the scheduler's setting api.tokens",
         Some(None) => "the Authorization header must be `Bearer <token>`",
-        None => "send the header `Authorization: Bearer <token>` with a token of the scheduler's setting api.tokens",
+        None => {
+            "send the header `Authorization: Bearer <token>` with a token of the scheduler's setting api.tokens"
+        }
     };
     ApiError::new(StatusCode::UNAUTHORIZED, message).into_response()
 }

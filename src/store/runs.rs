@@ -258,6 +258,9 @@ impl Store {
     }
 
     async fn records(&self, ids: &[Position]) -> Result<Vec<Option<RunRecord>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut pipe = redis::pipe();
         for at in ids {
             pipe.cmd("HGETALL").arg(format!("{}run:{}", self.of_run(at.run), at.run));
