@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::delivery::http::{Http as CourierHttp, HttpCourier};
+use crate::delivery::{Http as CourierHttp, HttpCourier};
 use crate::egress::Egress;
 use crate::engine::driver::Budget;
 use crate::seal::Sealer;
