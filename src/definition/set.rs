@@ -121,6 +121,7 @@ impl Set<'_> {
         let job = self.find(|checked| checked.sync_job().filter(|job| job.id == trigger.job));
         if let (Some(account), Some(job)) = (account, job)
             && account.integration != job.integration
+            && self.integration(account.integration.as_str()).is_some()
         {
             let (reads, connects) = (job.integration.as_str(), account.integration.as_str());
             let message = format!("the job reads from {reads:?}, but this account connects to {connects:?}");
@@ -181,7 +182,8 @@ fn hint<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
         Some(near) => format!("did you mean {near:?}?"),
         None if known.is_empty() => "there is none at all; define it first".to_owned(),
         None if known.len() > SHOWN_MAX => format!("there are {}, …", known[..SHOWN_MAX].join(", ")),
-        None => format!("there is {}", known.join(", ")),
+        None if known.len() == 1 => format!("there is only {:?}", known[0]),
+        None => format!("there are {}", known.join(", ")),
     }
 }
 
