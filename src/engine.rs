@@ -1,3 +1,14 @@
 //! The engine: a run as a state machine without I/O, and the driver that performs what it asks for.
+//!
+//! It knows neither queue nor HTTP: pages, deliveries and durability come through the doors in [`seam`].
 
+pub mod checkpoint;
+pub mod driver;
+pub mod event;
+pub mod machine;
+pub mod plan;
 pub mod seam;
+
+pub use checkpoint::Checkpoint;
+pub use machine::{Effect, Machine, RunFacts, WebhookFacts};
+pub use plan::Plan;

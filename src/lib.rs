@@ -1,10 +1,22 @@
 //! `rapidbridge`: the map of the house. (Filled in as the rooms are.)
 
+pub mod backoff;
 pub mod clock;
 pub mod definition;
+pub mod delivery;
+pub mod egress;
 pub mod engine;
 pub mod id;
 pub mod json;
-pub mod nearest;
+mod mac;
+mod nearest;
+pub mod observe;
+pub mod run;
 pub mod schedule;
+pub mod scheduler;
+pub mod seal;
+pub mod settings;
+pub mod source;
+pub mod store;
 pub mod template;
+pub mod worker;

@@ -179,6 +179,78 @@ pub trait SendGuard: Send + Sync {
     /// The run's epoch if it may send now; `None` when it must not.
     fn permit(&self) -> Option<u64>;
 
-    /// Returns when the run should stop waiting between tries (shutdown, lost lease).
+    /// Returns when the run should stop waiting, between tries or for the source: shutdown, lost lease, a stop.
     fn interrupted(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// The reason of a stop request that came between two saves.
+    fn stop_requested(&self) -> Option<String> {
+        None
+    }
+}
+
+/// What a save brings back besides its success.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notice {
+    /// Somebody asked for the run to stop, with their reason.
+    pub stop: Option<String>,
+    /// The account's rate-limit gate.
+    pub gate: super::machine::Gate,
+}
+
+/// Why a save, a park or a finish did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// A newer owner has the run, or it ended: this one must stop at once and write nothing.
+    #[error("the run has another owner")]
+    Lost,
+    /// The store can't be reached, or refuses writes, for longer than the lease allows.
+    #[error("the store can't be written: {0}")]
+    Unavailable(String),
+}
+
+/// What a transition makes durable, all or nothing.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// The position.
+    pub checkpoint: &'a super::checkpoint::Checkpoint,
+    /// Stages to write and to drop.
+    pub changes: &'a super::machine::Changes,
+    /// What the delivery log says about it; empty for nothing.
+    pub log: Option<LogLine>,
+}
+
+/// One line of a run's log, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogLine {
+    /// What happened: an event's name, `parked`, `finished`, ….
+    pub what: String,
+    /// The page's number, for a page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// Details, in one sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Where a run's position is kept. An implementation repeats a write whose answer was lost, with the same
+/// arguments, until it is certain or the lease is over.
+pub trait Journal: Send + Sync {
+    /// Makes a position durable, and renews the lease.
+    fn save(&self, entry: Entry<'_>) -> impl Future<Output = Result<Notice, JournalError>> + Send;
+
+    /// Makes it durable and lets the run wait, off any worker.
+    fn park(&self, entry: Entry<'_>, park: &super::machine::Park) -> impl Future<Output = Result<(), JournalError>> + Send;
+
+    /// Makes it durable and gives the run back at once, for another worker.
+    fn release(&self, entry: Entry<'_>) -> impl Future<Output = Result<(), JournalError>> + Send;
+
+    /// Makes it durable and ends the run.
+    fn finish(&self, entry: Entry<'_>, outcome: &crate::run::Outcome) -> impl Future<Output = Result<(), JournalError>> + Send;
+
+    /// Closes the account's gate: the source limited a request that was sent while the gate's generation was
+    /// `seen`. An answer to a request of an older generation does not extend it. Returns the gate as it is now.
+    fn close_gate(&self, seen: u64, wait: Duration) -> impl Future<Output = Result<super::machine::Gate, JournalError>> + Send;
+
+    /// The time by the store's clock: the one clock of all processes.
+    fn now(&self) -> crate::clock::Millis;
 }

@@ -1,0 +1,263 @@
+//! The durable position of a run: the machine's whole state. What is large (parents' records, events that
+//! wait for their 200) lies beside it as *stages*, written once by the same save.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Millis;
+use crate::definition::webhook::EventType;
+use crate::engine::seam::Cursor;
+use crate::id::WebhookId;
+use crate::json::Json;
+use crate::run::{Outcome, Progress};
+
+/// The layout this version writes. A run keeps the number it was saved with, so a later version knows what
+/// it reads.
+pub const VERSION: u32 = 1;
+
+/// A run's durable position.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The layout.
+    pub version: u32,
+    /// Which attempt of the run wrote it, from 1; `resume` opens the next.
+    pub attempt: u32,
+    /// The time the next page's event will carry, so that the page fetched again after a crash is the same
+    /// event again. Set when something is acknowledged, never by parking.
+    pub at: Millis,
+    /// Index in the plan's roots of the node being read.
+    pub root: usize,
+    /// Where in nested work the run is; the last frame is the one that fetches.
+    pub frames: Vec<Frame>,
+    /// One entry a webhook, in the run's order.
+    pub destinations: Vec<Destination>,
+    /// Events staged and not yet acknowledged, in order. They come before any further fetch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outbox: Vec<Staged>,
+    /// Errors collected under `error_handling: batch`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Json>,
+    /// A failure that is being waited out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// A rate limit that is being waited out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// The newest rate limit that was reported: one `rate_limited` for each.
+    #[serde(default)]
+    pub reported_generation: u64,
+    /// How the run ended, once that is decided; afterwards only the terminal events are left to deliver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// The terminal events not yet acknowledged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub terminal: Vec<Staged>,
+    /// Whether a terminal event was given up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub terminal_undelivered: bool,
+    /// How many stages were written: names the next one.
+    pub stages: u64,
+    /// What was done so far.
+    pub progress: Progress,
+}
+
+/// One level of nested work: a list (or a single record) being read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// The node's index in the plan.
+    pub node: usize,
+    /// The page to fetch next.
+    pub cursor: Cursor,
+    /// That page's number in its list, from 1.
+    pub page: u32,
+    /// Whether the list has no further page.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub done: bool,
+    /// The records of the page before, whose children are being read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub descent: Option<Descent>,
+    /// Watches for cursors that repeat.
+    #[serde(default, skip_serializing_if = "LoopGuard::is_idle")]
+    pub guard: LoopGuard,
+    /// Pages skipped in a row.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped: u32,
+    /// How often the list started over because the source refused its cursor.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts: u32,
+}
+
+impl Frame {
+    /// The start of `node`'s list.
+    pub fn start(node: usize) -> Self {
+        Self {
+            node,
+            cursor: Cursor::Start,
+            page: 1,
+            done: false,
+            descent: None,
+            guard: LoopGuard::default(),
+            skipped: 0,
+            restarts: 0,
+        }
+    }
+}
+
+/// A parent's page whose records' children are being read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descent {
+    /// The stage that holds the records' projections.
+    pub stage: String,
+    /// How many records there are.
+    pub len: usize,
+    /// The record at hand.
+    pub index: usize,
+    /// Which of the node's children is at hand.
+    pub child: usize,
+}
+
+/// How far one webhook is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destination {
+    /// The webhook.
+    pub webhook: WebhookId,
+    /// Events acknowledged, of any kind.
+    pub step: u64,
+    /// Pages acknowledged.
+    pub seq: u64,
+}
+
+/// An event whose bytes are kept until its webhook has acknowledged it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staged {
+    /// Index of its destination.
+    pub destination: usize,
+    /// What it is.
+    pub event: EventType,
+    /// The `webhook-id`.
+    pub id: String,
+    /// The stage that holds its bytes.
+    pub stage: String,
+    /// For a page: its number for this webhook, and what it counts for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<StagedPage>,
+}
+
+/// A staged page's number and what its acknowledgement counts for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedPage {
+    /// The page's number for its webhook.
+    pub seq: u64,
+    /// The node it came from.
+    pub node: usize,
+    /// Its records.
+    pub records: u64,
+}
+
+/// A failure that is being waited out by parking.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What fails.
+    pub about: TroubleAbout,
+    /// When it began.
+    pub since: Millis,
+    /// Tries so far.
+    pub attempts: u32,
+    /// How often the run parked for it.
+    pub parks: u32,
+    /// When to try again.
+    pub until: Millis,
+    /// The last failure, in one sentence.
+    pub reason: String,
+}
+
+/// What a [`Trouble`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TroubleAbout {
+    /// A webhook does not acknowledge.
+    Delivery,
+    /// The source is out of reach.
+    Source,
+    /// The source refuses the credentials.
+    Credentials,
+}
+
+/// A rate limit that is being waited out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// The account's gate was closed for the n-th time.
+    pub generation: u64,
+    /// When it opens.
+    pub until: Millis,
+}
+
+/// Finds a cursor that repeats, however long the cycle, in constant space (Brent's algorithm: the cursor is
+/// compared with one remembered at the last power of two).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoopGuard {
+    remembered: Option<u64>,
+    power: u32,
+    steps: u32,
+}
+
+impl LoopGuard {
+    fn is_idle(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Takes the next cursor; true when it was met before.
+    pub fn repeats(&mut self, cursor: &Cursor) -> bool {
+        let digest = match cursor {
+            Cursor::Token(text) | Cursor::Link(text) => digest(text),
+            // Numbered pages only grow.
+            Cursor::Start | Cursor::Page(_) | Cursor::Offset(_) => return false,
+        };
+        if self.remembered == Some(digest) {
+            return true;
+        }
+        if self.remembered.is_none() || self.steps >= self.power {
+            self.remembered = Some(digest);
+            self.power = self.power.saturating_mul(2).max(1);
+            self.steps = 0;
+        }
+        self.steps += 1;
+        false
+    }
+}
+
+fn digest(text: &str) -> u64 {
+    use sha2::{Digest, Sha256};
+    let hash = Sha256::digest(text.as_bytes());
+    // 53 bits, so that any JSON reader keeps the number exactly.
+    hash[..8].iter().fold(0u64, |acc, byte| (acc << 8) | u64::from(*byte)) >> 11
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps_until_found(lead: usize, cycle: usize) -> Option<usize> {
+        let mut guard = LoopGuard::default();
+        (0..10 * (lead + cycle) + 10).find(|&step| {
+            let position = if step < lead { step } else { lead + (step - lead) % cycle };
+            guard.repeats(&Cursor::Token(position.to_string()))
+        })
+    }
+
+    #[test]
+    fn a_cursor_that_repeats_is_found_soon_and_a_long_list_is_not_one() {
+        assert_eq!(steps_until_found(0, 1), Some(1));
+        for (lead, cycle) in [(0, 2), (1, 1), (3, 2), (10, 7), (0, 100)] {
+            let found = steps_until_found(lead, cycle).unwrap();
+            assert!(found <= 3 * (lead + cycle) + 1, "lead {lead}, cycle {cycle}: found after {found}");
+        }
+        let mut guard = LoopGuard::default();
+        assert!((0..10_000).all(|n| !guard.repeats(&Cursor::Token(n.to_string()))));
+        assert!((0..10).all(|_| !guard.repeats(&Cursor::Page(3))));
+    }
+}

@@ -1,0 +1,276 @@
+//! Performs what the machine asks for, one effect at a time, and fetches one page ahead while a page is
+//! being delivered.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{Instrument, debug, info};
+
+use super::machine::{Effect, Gate, Machine, Park};
+use super::seam::{
+    Courier, Delivery, Entry, FetchError, FetchErrorKind, FetchRequest, Journal, JournalError, LogLine, Notice, Page,
+    SendGuard, Source, Verdict,
+};
+use crate::run::Outcome;
+
+/// Why the driver let go of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It ended.
+    Finished(Outcome),
+    /// It waits.
+    Parked(Park),
+    /// It was given back, because this worker leaves.
+    Released,
+    /// Somebody else has it, or the store was out of reach for a whole lease.
+    Lost(JournalError),
+}
+
+/// The worker's byte budget: a page is only fetched when there is room for it, and ahead only from what is free.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    room: Arc<Semaphore>,
+    units: u32,
+    page_units: u32,
+}
+
+/// One unit of the budget, in bytes: permits are 32-bit, budgets are not.
+const BUDGET_UNIT_BYTES: usize = 1024;
+
+impl Budget {
+    /// A budget of `bytes` for a worker whose pages have at most `page_bytes_max` each.
+    pub fn new(bytes: usize, page_bytes_max: usize) -> Self {
+        let units = |bytes: usize| u32::try_from(bytes.div_ceil(BUDGET_UNIT_BYTES)).unwrap_or(u32::MAX);
+        let total = units(bytes).max(1);
+        Self {
+            room: Arc::new(Semaphore::new(total as usize)),
+            units: total,
+            // A page is held twice at most: as it came and as the event it became.
+            page_units: units(page_bytes_max.saturating_mul(2)).clamp(1, total),
+        }
+    }
+
+    /// The budget in bytes.
+    pub fn bytes(&self) -> usize {
+        self.units as usize * BUDGET_UNIT_BYTES
+    }
+}
+
+/// A page, or why there is none, with the gate after it and the room it takes.
+struct Fetched {
+    result: Result<Page, FetchError>,
+    gate: Gate,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+/// A fetch that was begun while a page was being delivered; dropped with the run.
+struct Ahead {
+    request: FetchRequest,
+    task: AbortOnDropHandle<Fetched>,
+}
+
+/// Everything a run needs while a worker has it.
+pub struct Driver<S, C, J> {
+    /// Where pages come from.
+    pub source: Arc<S>,
+    /// Where events go.
+    pub courier: Arc<C>,
+    /// Where the position is kept.
+    pub journal: Arc<J>,
+    /// Whether the run is still ours, and whether this worker leaves.
+    pub guard: Arc<dyn SendGuard>,
+    /// Fires when this worker leaves: no new work, but what is in flight is finished.
+    pub leaving: CancellationToken,
+    /// The worker's byte budget.
+    pub budget: Budget,
+    /// Whether the next page may be fetched while one is being delivered.
+    pub fetch_ahead: bool,
+}
+
+impl<S, C, J> std::fmt::Debug for Driver<S, C, J> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
+    /// Drives the run until it ends, parks, or must be let go. `notice` is what the claim brought.
+    pub async fn run(&self, machine: &mut Machine, notice: Notice) -> Ending {
+        let mut gate = notice.gate;
+        self.heed(machine, &notice);
+        let mut ahead: Option<Ahead> = None;
+        let mut log: Option<LogLine> = None;
+        // Held until the next page replaces the one it was taken for.
+        let mut _room: Option<OwnedSemaphorePermit> = None;
+        loop {
+            if let Some(reason) = self.guard.stop_requested() {
+                machine.stop(&reason, self.journal.now());
+            }
+            match machine.next(self.journal.now()) {
+                Effect::Save => match self.save(machine, &mut gate, log.take()).await {
+                    Ok(()) => {}
+                    Err(error) => return Ending::Lost(error),
+                },
+                Effect::Fetch(_) | Effect::Deliver(_) if self.must_go() => {
+                    return self.release(machine).await;
+                }
+                Effect::Fetch(request) => {
+                    let Some(fetched) = self.fetched(request, ahead.take(), gate).await else { continue };
+                    gate = fetched.gate;
+                    _room = fetched.room;
+                    machine.fetched(fetched.result, gate, self.journal.now());
+                }
+                Effect::Deliver(delivery) => {
+                    if self.fetch_ahead && ahead.is_none() {
+                        ahead = machine.ahead(self.journal.now()).and_then(|request| self.begin(request, gate));
+                    }
+                    let verdict = self.courier.deliver(&delivery, self.guard.as_ref()).await;
+                    if matches!(verdict, Verdict::Failed(_)) {
+                        // Cut short, which says nothing about the webhook.
+                        if self.must_go() {
+                            return self.release(machine).await;
+                        }
+                        if self.guard.stop_requested().is_some() {
+                            continue;
+                        }
+                    }
+                    log = Some(log_line(&delivery, &verdict));
+                    machine.delivered(verdict, self.journal.now());
+                }
+                Effect::Park(park) => return self.park(machine, park, log.take()).await,
+                Effect::Finish(outcome) => return self.finish(machine, outcome).await,
+            }
+        }
+    }
+
+    /// The page for `request`: the one fetched ahead if it is that, else fetched now. `None` when this worker
+    /// leaves: what was not delivered yet is fetched again by the next one.
+    async fn fetched(&self, request: FetchRequest, ahead: Option<Ahead>, gate: Gate) -> Option<Fetched> {
+        let begun = ahead.filter(|ahead| ahead.request == request).map(|ahead| ahead.task);
+        let fetch = async {
+            match begun {
+                Some(task) => task.await.ok(),
+                None => {
+                    let room = Arc::clone(&self.budget.room).acquire_many_owned(self.budget.page_units).await.ok();
+                    Some(fetch(&*self.source, &*self.journal, request, gate, room).await)
+                }
+            }
+        };
+        tokio::select! {
+            fetched = fetch => fetched,
+            () = self.guard.interrupted() => None,
+        }
+    }
+
+    /// Begins to fetch ahead, if there is room for it.
+    fn begin(&self, request: FetchRequest, gate: Gate) -> Option<Ahead> {
+        let room = Arc::clone(&self.budget.room).try_acquire_many_owned(self.budget.page_units).ok()?;
+        let (source, journal, wanted) = (Arc::clone(&self.source), Arc::clone(&self.journal), request.clone());
+        let task = async move { fetch(&*source, &*journal, wanted, gate, Some(room)).await };
+        Some(Ahead { request, task: AbortOnDropHandle::new(tokio::spawn(task.in_current_span())) })
+    }
+
+    /// Whether this worker leaves or the run is no longer its own.
+    fn must_go(&self) -> bool {
+        self.leaving.is_cancelled() || self.guard.permit().is_none()
+    }
+
+    async fn save(&self, machine: &mut Machine, gate: &mut Gate, log: Option<LogLine>) -> Result<(), JournalError> {
+        let entry = Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), log };
+        let notice = self.journal.save(entry).await?;
+        machine.saved();
+        if notice.gate.generation > gate.generation {
+            *gate = notice.gate;
+        }
+        self.heed(machine, &notice);
+        Ok(())
+    }
+
+    fn heed(&self, machine: &mut Machine, notice: &Notice) {
+        let now = self.journal.now();
+        if let Some(reason) = &notice.stop {
+            machine.stop(reason, now);
+        }
+        machine.gate_closed(notice.gate, now);
+    }
+
+    async fn park(&self, machine: &mut Machine, park: Park, log: Option<LogLine>) -> Ending {
+        let note = Some(format!("{}; until {}", park.reason, park.until.rfc3339()));
+        let log = log.filter(|line| line.note.is_some()).or(Some(LogLine { what: park.status.to_string(), seq: None, note }));
+        let entry = Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), log };
+        match self.journal.park(entry, &park).await {
+            Ok(()) => {
+                info!(status = %park.status, until = %park.until.rfc3339(), reason = park.reason, "run parked");
+                Ending::Parked(park)
+            }
+            Err(error) => Ending::Lost(error),
+        }
+    }
+
+    async fn release(&self, machine: &mut Machine) -> Ending {
+        if self.guard.permit().is_none() {
+            return Ending::Lost(JournalError::Lost);
+        }
+        let note = Some("given back by a worker that leaves".to_owned());
+        let log = Some(LogLine { what: "released".into(), seq: None, note });
+        let entry = Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), log };
+        match self.journal.release(entry).await {
+            Ok(()) => Ending::Released,
+            Err(error) => Ending::Lost(error),
+        }
+    }
+
+    async fn finish(&self, machine: &mut Machine, outcome: Outcome) -> Ending {
+        let log = Some(LogLine { what: outcome.status.to_string(), seq: None, note: outcome.reason.clone() });
+        let entry = Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), log };
+        match self.journal.finish(entry, &outcome).await {
+            Ok(()) => {
+                info!(status = %outcome.status, reason = outcome.reason, "run finished");
+                Ending::Finished(outcome)
+            }
+            Err(error) => Ending::Lost(error),
+        }
+    }
+}
+
+/// Fetches a page. A rate limit closes the account's gate at once, whatever the machine is doing.
+async fn fetch<S: Source, J: Journal>(
+    source: &S,
+    journal: &J,
+    request: FetchRequest,
+    gate: Gate,
+    room: Option<OwnedSemaphorePermit>,
+) -> Fetched {
+    let result = source.fetch(&request).await;
+    let mut gate = gate;
+    if let Err(FetchError { kind: FetchErrorKind::RateLimited { wait }, .. }) = &result {
+        gate = match journal.close_gate(gate.generation, *wait).await {
+            Ok(closed) => closed,
+            Err(error) => {
+                // The run waits by itself; the next save will tell whether the store is back.
+                debug!(%error, "gate not closed");
+                Gate { generation: gate.generation + 1, opens_at: journal.now().plus(*wait) }
+            }
+        };
+    }
+    let bytes = result.as_ref().map_or(0, |page| page.body.len());
+    Fetched { result, gate, room: room.map(|room| shrink(room, bytes)) }
+}
+
+/// Gives back what the page did not need: most are far smaller than the largest allowed.
+fn shrink(mut room: OwnedSemaphorePermit, page_bytes: usize) -> OwnedSemaphorePermit {
+    let needed = (2 * page_bytes).div_ceil(BUDGET_UNIT_BYTES);
+    drop(room.split(room.num_permits().saturating_sub(needed)));
+    room
+}
+
+fn log_line(delivery: &Delivery, verdict: &Verdict) -> LogLine {
+    let note = match verdict {
+        Verdict::Acknowledged => None,
+        Verdict::Refused { reason } => Some(format!("refused: {reason}")),
+        Verdict::Failed(error) => Some(format!("not acknowledged: {}", error.message)),
+    };
+    LogLine { what: delivery.event.to_string(), seq: delivery.seq, note }
+}

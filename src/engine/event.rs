@@ -1,0 +1,131 @@
+//! Events as bytes. An event's body is a function of the run, its durable position and its content alone;
+//! what differs from try to try stands in headers.
+//!
+//! The `webhook-id` is a digest of (run, webhook, step, event, body without the id), so the same id always
+//! means the same bytes, and a page that changed at the source between two tries has another id.
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::clock::Millis;
+use crate::definition::webhook::EventType;
+use crate::engine::seam::Page;
+use crate::id::{EnvironmentId, RunId, WebhookId};
+use crate::json::Json;
+
+/// `msg_` and 128 bits in hexadecimal. No dot: Standard Webhooks signs `id.timestamp.body`.
+const ID_LENGTH: usize = 4 + 32;
+
+/// Everything that identifies an event, before its payload.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'a> {
+    /// The run it belongs to.
+    pub run: RunId,
+    /// The environment.
+    pub environment: &'a EnvironmentId,
+    /// The webhook it goes to.
+    pub webhook: &'a WebhookId,
+    /// What it is.
+    pub event: EventType,
+    /// The ordinal of this event among all of the run for this webhook.
+    pub step: u64,
+    /// The time kept with the checkpoint before it.
+    pub created_at: Millis,
+}
+
+impl Envelope<'_> {
+    /// The event with this payload (a JSON text): its id and its body.
+    pub fn seal(&self, payload: &str) -> (String, Bytes) {
+        self.seal_with(payload.len(), |body| body.extend_from_slice(payload.as_bytes()))
+    }
+
+    /// The `record` event of `page`; its records are copied as they were written.
+    pub fn seal_page(&self, resource: &str, page: &Page, meta: &Json) -> (String, Bytes) {
+        let records: usize = page.records.iter().map(|range| range.len() + 1).sum();
+        self.seal_with(records + resource.len() + meta.as_str().len() + 64, |body| {
+            body.extend_from_slice(b"{\"resource\":");
+            body.extend_from_slice(Json::string(resource).as_str().as_bytes());
+            body.extend_from_slice(b",\"records\":[");
+            for (index, range) in page.records.iter().enumerate() {
+                if index > 0 {
+                    body.push(b',');
+                }
+                body.extend_from_slice(page.body.get(range.clone()).unwrap_or(b"null"));
+            }
+            body.extend_from_slice(b"],\"meta\":");
+            body.extend_from_slice(meta.as_str().as_bytes());
+            body.push(b'}');
+        })
+    }
+
+    fn seal_with(&self, payload_bytes: usize, write_payload: impl FnOnce(&mut Vec<u8>)) -> (String, Bytes) {
+        let mut body = Vec::with_capacity(payload_bytes + 512);
+        body.extend_from_slice(b"{\"id\":\"");
+        let id_at = body.len();
+        body.resize(id_at + ID_LENGTH, b' ');
+        body.extend_from_slice(b"\",");
+        let content_at = body.len();
+        let head = format!(
+            "\"event\":\"{}\",\"created_at\":\"{}\",\"environment_id\":\"{}\",\"webhook_id\":\"{}\",\"payload\":",
+            self.event,
+            self.created_at.rfc3339(),
+            self.environment,
+            self.webhook
+        );
+        body.extend_from_slice(head.as_bytes());
+        write_payload(&mut body);
+        body.push(b'}');
+        let id = self.id(&body[content_at..]);
+        body[id_at..id_at + ID_LENGTH].copy_from_slice(id.as_bytes());
+        (id, Bytes::from(body))
+    }
+
+    fn id(&self, content: &[u8]) -> String {
+        let mut hash = Sha256::new();
+        hash.update(format!("{}\n{}\n{}\n{}\n", self.run, self.webhook, self.step, self.event));
+        hash.update(Sha256::digest(content));
+        let digest = hash.finalize();
+        let mut id = String::with_capacity(ID_LENGTH);
+        id.push_str("msg_");
+        for byte in &digest[..16] {
+            id.push_str(&format!("{byte:02x}"));
+        }
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope<'a>(environment: &'a EnvironmentId, webhook: &'a WebhookId, step: u64) -> Envelope<'a> {
+        let run = "01890a5d-ac96-774b-bcce-b302099a0003".parse().unwrap();
+        let event = EventType::Record;
+        Envelope { run, environment, webhook, event, step, created_at: Millis(1_769_846_400_000) }
+    }
+
+    #[test]
+    fn a_page_travels_as_it_was_written() {
+        let (environment, webhook) = ("default".parse().unwrap(), "hook".parse().unwrap());
+        let body = Bytes::from_static(br#"{"items":[{"n":12345678901234567890123,"n":1.10},  {"x":"\ud800"}]}"#);
+        let page = Page { records: vec![10..47, 50..64], body, next: None, replayable: true };
+        let (id, bytes) = envelope(&environment, &webhook, 4).seal_page("tickets", &page, &Json::empty_object());
+        let text = std::str::from_utf8(&bytes).unwrap();
+        assert_eq!(
+            text,
+            format!(
+                r#"{{"id":"{id}","event":"sync_job_run:record","created_at":"2026-01-31T08:00:00.000Z","environment_id":"default","webhook_id":"hook","payload":{{"resource":"tickets","records":[{{"n":12345678901234567890123,"n":1.10}},{{"x":"\ud800"}}],"meta":{{}}}}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn the_same_id_means_the_same_bytes() {
+        let (environment, webhook) = ("default".parse().unwrap(), "hook".parse().unwrap());
+        let first = envelope(&environment, &webhook, 4).seal("{}");
+        assert_eq!(first, envelope(&environment, &webhook, 4).seal("{}"));
+        assert_ne!(first.0, envelope(&environment, &webhook, 5).seal("{}").0);
+        assert_ne!(first.0, envelope(&environment, &webhook, 4).seal("{ }").0);
+        assert_eq!(first.0.len(), ID_LENGTH);
+    }
+}

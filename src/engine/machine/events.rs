@@ -1,0 +1,220 @@
+//! The machine's outbox: how events get their numbers, their bytes and their stages.
+
+use bytes::Bytes;
+
+use super::{Effect, Held, Machine};
+use crate::clock::Millis;
+use crate::definition::webhook::EventType;
+use crate::engine::checkpoint::{Staged, StagedPage, TroubleAbout};
+use crate::engine::event::Envelope;
+use crate::engine::plan::PlanNode;
+use crate::engine::seam::{Delivery, Page};
+use crate::json::Json;
+use crate::run::{Outcome, Status};
+
+impl Machine {
+    pub(super) fn takes(&self, destination: usize, event: EventType) -> bool {
+        self.run.webhooks.get(destination).is_some_and(|webhook| webhook.takes.contains(&event))
+    }
+
+    fn takers(&self, event: EventType) -> Vec<usize> {
+        (0..self.checkpoint.destinations.len()).filter(|&index| self.takes(index, event)).collect()
+    }
+
+    /// Stages `event` with this payload for every webhook that takes it.
+    pub(super) fn stage_event(&mut self, event: EventType, payload: &Json, now: Millis) {
+        for destination in self.takers(event) {
+            let step = self.next_step(destination);
+            let (id, body) = self.envelope(destination, event, step, now).seal(payload.as_str());
+            let stage = self.put_new_stage(body);
+            let staged = Staged { destination, event, id, stage, page: None };
+            if self.checkpoint.outcome.is_some() {
+                self.checkpoint.terminal.push(staged);
+            } else {
+                self.checkpoint.outbox.push(staged);
+            }
+        }
+        self.unsaved = true;
+    }
+
+    /// Stages a lifecycle event: its payload is the run.
+    pub(super) fn stage_lifecycle(&mut self, event: EventType, status: Status, now: Millis) {
+        let ended = status.is_terminal().then_some(now);
+        let payload = self.run_object(status, ended);
+        self.stage_event(event, &payload, now);
+    }
+
+    pub(super) fn stage_record_error(&mut self, errors: &[Json], batch: bool, now: Millis) {
+        let node = self.top().map(|frame| self.plan.nodes[frame.node].clone());
+        let meta = self.meta(node.as_ref());
+        let payload = match errors {
+            [error] if !batch => {
+                // The error's own members, and where it belongs.
+                let text = error.as_str();
+                let members = text.strip_suffix('}').unwrap_or(text);
+                Json::parse(&format!("{members},\"meta\":{meta}}}")).unwrap_or_else(|_| error.clone())
+            }
+            _ => Json::of(&serde_json::json!({ "errors": errors, "meta": meta })),
+        };
+        self.stage_event(EventType::RecordError, &payload, now);
+    }
+
+    /// Stages the page in flight for the webhooks that have not acknowledged it and moves past it. Over the
+    /// stage budget a page that can be fetched again is let go: the run fetches it again when it wakes.
+    pub(super) fn stage_page(&mut self, held: &Held, now: Millis) {
+        let Some(frame) = self.top() else { return };
+        let (node, number) = (frame.node, frame.page);
+        let rest: Vec<usize> = (held.acknowledged..self.checkpoint.destinations.len())
+            .filter(|&destination| self.takes(destination, EventType::Record))
+            .collect();
+        let bytes: usize = rest.len() * held.page.body.len() + self.stages.values().map(Bytes::len).sum::<usize>();
+        if held.page.replayable && bytes > self.run.stage_bytes_max {
+            return;
+        }
+        for destination in rest {
+            let (id, body, seq) = self.seal_held(destination, &held.page, node, number);
+            let stage = self.put_new_stage(body);
+            let page = Some(StagedPage { seq, node, records: held.page.records.len() as u64 });
+            self.checkpoint.outbox.push(Staged { destination, event: EventType::Record, id, stage, page });
+        }
+        self.advance(&held.page, now);
+    }
+
+    pub(super) fn skip_non_takers(&self, mut held: Held) -> Held {
+        while held.acknowledged < self.checkpoint.destinations.len()
+            && !self.takes(held.acknowledged, EventType::Record)
+        {
+            held.acknowledged += 1;
+        }
+        held
+    }
+
+    pub(super) fn deliver_held(&self, held: &Held) -> Effect {
+        let Some(frame) = self.top() else { return Effect::Save };
+        let (id, body, seq) = self.seal_held(held.acknowledged, &held.page, frame.node, frame.page);
+        Effect::Deliver(self.delivery(held.acknowledged, EventType::Record, id, body, Some(seq)))
+    }
+
+    pub(super) fn deliver_staged(&self, staged: &Staged) -> Effect {
+        let body = self.stages.get(&staged.stage).cloned().unwrap_or_default();
+        let seq = staged.page.as_ref().map(|page| page.seq);
+        Effect::Deliver(self.delivery(staged.destination, staged.event, staged.id.clone(), body, seq))
+    }
+
+    fn delivery(&self, destination: usize, event: EventType, id: String, body: Bytes, seq: Option<u64>) -> Delivery {
+        let trouble = self.checkpoint.trouble.as_ref().filter(|trouble| trouble.about == TroubleAbout::Delivery);
+        Delivery {
+            webhook: self.checkpoint.destinations[destination].webhook.clone(),
+            event,
+            id,
+            body,
+            run: self.run.request.id,
+            seq,
+            attempts_before: trouble.map_or(0, |trouble| trouble.attempts),
+        }
+    }
+
+    fn seal_held(&self, destination: usize, page: &Page, node: usize, number: u32) -> (String, Bytes, u64) {
+        let waiting = self.checkpoint.outbox.iter();
+        let pages = waiting.filter(|staged| staged.destination == destination && staged.page.is_some()).count();
+        let seq = self.checkpoint.destinations[destination].seq + pages as u64 + 1;
+        let node = &self.plan.nodes[node];
+        let restarts = self.top().map_or(0, |frame| frame.restarts);
+        let mut meta = self.meta(Some(node));
+        meta["seq"] = seq.into();
+        meta["page"] = number.into();
+        meta["is_last_page"] = page.next.is_none().into();
+        if restarts > 0 {
+            meta["restart"] = restarts.into();
+        }
+        let envelope = self.envelope(destination, EventType::Record, self.next_step(destination), self.checkpoint.at);
+        let (id, body) = envelope.seal_page(&node.resource, page, &Json::of(&meta));
+        (id, body, seq)
+    }
+
+    fn next_step(&self, destination: usize) -> u64 {
+        let waiting = self.checkpoint.outbox.iter().filter(|staged| staged.destination == destination).count();
+        let ending = self.checkpoint.terminal.iter().filter(|staged| staged.destination == destination).count();
+        self.checkpoint.destinations[destination].step + (waiting + ending) as u64 + 1
+    }
+
+    fn envelope(&self, destination: usize, event: EventType, step: u64, created_at: Millis) -> Envelope<'_> {
+        Envelope {
+            run: self.run.request.id,
+            environment: &self.run.request.environment,
+            webhook: &self.checkpoint.destinations[destination].webhook,
+            event,
+            step,
+            created_at,
+        }
+    }
+
+    pub(super) fn meta(&self, node: Option<&PlanNode>) -> serde_json::Value {
+        let request = &self.run.request;
+        serde_json::json!({
+            "sync_job_run_id": request.id,
+            "sync_job_id": request.job,
+            "integrated_account_id": request.account,
+            "tenant_id": self.frozen.tenant_id,
+            "node": node.map(|node| &node.name),
+            "method": node.map(|node| &node.method),
+        })
+    }
+
+    /// The run as lifecycle events carry it.
+    pub(super) fn run_object(&self, status: Status, finished_at: Option<Millis>) -> Json {
+        let request = &self.run.request;
+        let progress = &self.checkpoint.progress;
+        let outcome: Option<&Outcome> = self.checkpoint.outcome.as_ref();
+        Json::of(&serde_json::json!({
+            "id": request.id,
+            "sync_job_id": request.job,
+            "integrated_account_id": request.account,
+            "environment_id": request.environment,
+            "webhook_id": request.webhooks.first(),
+            "tenant_id": self.frozen.tenant_id,
+            "status": status,
+            "args": request.args,
+            "error_handling": request.error_handling,
+            "ignore_previous_run": request.ignore_previous_run,
+            "sync_job_cron_trigger_id": request.slot.as_ref().map(|slot| &slot.trigger),
+            "slot": request.slot.as_ref().and_then(|slot| slot.at).map(Millis::rfc3339),
+            "replay_of": request.replay_of.as_ref().map(|replay| replay.run),
+            "attempt": self.checkpoint.attempt,
+            "resource_stats": progress.resource_stats,
+            "pages": progress.pages,
+            "incomplete": progress.incomplete,
+            "previous_run_date": progress.previous_run_date.map(Millis::rfc3339),
+            "error": outcome.filter(|outcome| outcome.status != Status::Completed).map(|outcome| {
+                serde_json::json!({ "code": outcome.code, "message": outcome.reason })
+            }),
+            "created_at": request.created_at.rfc3339(),
+            "started_at": progress.started_at.map(Millis::rfc3339),
+            "finished_at": finished_at.map(Millis::rfc3339),
+        }))
+    }
+
+    /// Writes a stage under a name of its own.
+    pub(super) fn put_new_stage(&mut self, bytes: Bytes) -> String {
+        self.checkpoint.stages += 1;
+        let name = format!("s{}", self.checkpoint.stages);
+        self.put_stage(name.clone(), bytes);
+        name
+    }
+
+    pub(super) fn put_stage(&mut self, name: String, bytes: Bytes) {
+        self.changes.put.push((name.clone(), bytes.clone()));
+        self.stages.insert(name, bytes);
+        self.unsaved = true;
+    }
+
+    pub(super) fn drop_stage(&mut self, name: &str) {
+        self.stages.remove(name);
+        let before = self.changes.put.len();
+        self.changes.put.retain(|(put, _)| put != name);
+        if self.changes.put.len() == before {
+            self.changes.drop.push(name.to_owned());
+        }
+        self.unsaved = true;
+    }
+}

@@ -1,0 +1,235 @@
+//! What a run does when something fails: wait, skip the smallest step that makes sense, or end.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::{Machine, OUTAGE_WAIT_BASE, OUTAGE_WAIT_MAX, Gate};
+use crate::backoff;
+use crate::clock::Millis;
+use crate::definition::integration::OnUnauthorized;
+use crate::definition::job::ErrorHandling;
+use crate::definition::webhook::{DeliveryRetry, EventType};
+use crate::engine::checkpoint::{Limit, Trouble, TroubleAbout};
+use crate::engine::seam::{Cursor, DeliveryError, FetchError};
+use crate::json::Json;
+use crate::run::{Outcome, Status};
+
+/// How often a list may start over because the source refuses the cursor it gave.
+const RESTARTS_MAX: u32 = 3;
+/// How many errors `error_handling: batch` collects before it sends them; bounds the checkpoint.
+pub(super) const BATCH_ERRORS_MAX: usize = 100;
+/// How many nodes' reasons for being incomplete are kept, and how long each may be.
+const INCOMPLETE_REASON_CHARS_MAX: usize = 300;
+
+impl Machine {
+    /// The source limits the rate: report it once for each time the gate closed, then wait for it.
+    pub(super) fn limited(&mut self, gate: Gate, now: Millis) {
+        self.unsaved = true;
+        self.checkpoint.limit = Some(Limit { generation: gate.generation, until: gate.opens_at });
+        if gate.opens_at > now && gate.generation > self.checkpoint.reported_generation {
+            self.checkpoint.reported_generation = gate.generation;
+            self.stage_rate_limited(gate, now);
+        }
+    }
+
+    /// The source is out of reach: wait for it as long as the budget allows, then it is an error.
+    pub(super) fn source_trouble(&mut self, about: TroubleAbout, error: FetchError, now: Millis) {
+        let before = self.checkpoint.trouble.take().filter(|trouble| trouble.about == about);
+        let since = before.as_ref().map_or(now, |trouble| trouble.since);
+        let parks = before.as_ref().map_or(0, |trouble| trouble.parks) + 1;
+        self.unsaved = true;
+        if before.is_some() && now.since(since) >= self.plan.outage_budget {
+            return match about {
+                TroubleAbout::Source | TroubleAbout::Delivery => self.failed_for_good(error, now),
+                TroubleAbout::Credentials => self.credentials_refused(&error, now),
+            };
+        }
+        let wait = backoff::delay(OUTAGE_WAIT_BASE, OUTAGE_WAIT_MAX, parks, self.seed(u64::from(parks)));
+        let last_look = since.plus(self.plan.outage_budget).max(now.plus(Duration::from_secs(1)));
+        self.checkpoint.trouble = Some(Trouble {
+            about,
+            since,
+            attempts: parks,
+            parks,
+            until: now.plus(wait).min(last_look),
+            reason: format!("the source can't be read: {error}"),
+        });
+    }
+
+    /// 401 never skips anything: the run waits for the account to be mended, or ends.
+    pub(super) fn unauthorized(&mut self, error: FetchError, now: Millis) {
+        match self.plan.on_unauthorized {
+            OnUnauthorized::Park => self.source_trouble(TroubleAbout::Credentials, error, now),
+            OnUnauthorized::Fail => self.credentials_refused(&error, now),
+        }
+    }
+
+    fn credentials_refused(&mut self, error: &FetchError, now: Millis) {
+        let account = &self.run.request.account;
+        let reason = format!("{error}. Mend the credentials of account {account:?}, then resume the run", account = account.as_str());
+        self.decide(Outcome { status: Status::Failed, reason: Some(reason), code: Some("unauthorized".into()) }, now);
+    }
+
+    /// A stored cursor was refused: the list starts over, a few times.
+    pub(super) fn restart_list(&mut self, error: FetchError, now: Millis) {
+        match self.checkpoint.frames.last_mut() {
+            Some(frame) if frame.restarts < RESTARTS_MAX && !frame.cursor.is_start() => {
+                frame.restarts += 1;
+                frame.cursor = Cursor::Start;
+                frame.page = 1;
+                frame.guard = Default::default();
+                self.unsaved = true;
+            }
+            _ => self.failed_for_good(error, now),
+        }
+    }
+
+    /// A request failed for good: report it and skip the smallest step that makes sense, or end the run.
+    pub(super) fn failed_for_good(&mut self, error: FetchError, now: Millis) {
+        self.unsaved = true;
+        self.checkpoint.trouble = None;
+        let Some(node) = self.top().map(|frame| frame.node) else { return };
+        self.counts(node).errors += 1;
+        let name = self.plan.nodes[node].name.clone();
+        match self.run.request.error_handling {
+            ErrorHandling::FailFast => {
+                let reason = format!("node {name:?}: {error}");
+                let code = Some("record_error".to_owned());
+                return self.decide(Outcome { status: Status::Failed, reason: Some(reason), code }, now);
+            }
+            ErrorHandling::Ignore => self.stage_record_error(&[self.record_error(&error)], false, now),
+            ErrorHandling::Batch => {
+                let entry = self.record_error(&error);
+                self.checkpoint.errors.push(entry);
+            }
+        }
+        let reason: String = error.to_string().chars().take(INCOMPLETE_REASON_CHARS_MAX).collect();
+        self.checkpoint.progress.incomplete.entry(name).or_insert(reason);
+        let root = self.checkpoint.root;
+        self.skip(error.skip_to);
+        if self.checkpoint.errors.len() >= BATCH_ERRORS_MAX || self.checkpoint.root != root {
+            self.flush_errors(now);
+        }
+    }
+
+    /// One page where pages are numbered, else the rest of the list.
+    fn skip(&mut self, skip_to: Option<Cursor>) {
+        let skips_max = self.plan.consecutive_errors_max;
+        let Some(frame) = self.checkpoint.frames.last_mut() else { return };
+        frame.skipped += 1;
+        match skip_to {
+            Some(cursor) if frame.skipped < skips_max => {
+                frame.cursor = cursor;
+                frame.page += 1;
+            }
+            _ => frame.done = true,
+        }
+        self.settle();
+    }
+
+    pub(super) fn flush_errors(&mut self, now: Millis) {
+        let errors = std::mem::take(&mut self.checkpoint.errors);
+        if !errors.is_empty() {
+            self.stage_record_error(&errors, true, now);
+            self.unsaved = true;
+        }
+    }
+
+    /// A delivery failed: wait and try again as long as the webhook's policy says, then the run fails with
+    /// everything kept.
+    pub(super) fn delivery_trouble(&mut self, error: DeliveryError, now: Millis) {
+        self.unsaved = true;
+        let destination = self.current_destination();
+        let webhook = &self.run.webhooks[destination];
+        let retry = webhook.retry;
+        let before = self.checkpoint.trouble.take().filter(|trouble| trouble.about == TroubleAbout::Delivery);
+        let since = before.as_ref().map_or(now, |trouble| trouble.since);
+        let attempts = before.as_ref().map_or(0, |trouble| trouble.attempts).saturating_add(error.attempts);
+        let parks = before.as_ref().map_or(0, |trouble| trouble.parks) + 1;
+        let reason = format!("webhook {:?} does not acknowledge: {}", webhook.id.as_str(), error.message);
+        if let Some(held) = self.held.take() {
+            self.stage_page(&held, now);
+        }
+        let exhausted = now.since(since) >= retry.give_up_after && before.is_some();
+        if self.gave_up_before() || exhausted {
+            return self.give_up_delivery(reason, now);
+        }
+        let wait = parked_wait(&retry, parks, self.seed(u64::from(parks))).max(error.retry_after.unwrap_or_default());
+        let last_try = since.plus(retry.give_up_after).max(now.plus(Duration::from_millis(100)));
+        let until = now.plus(wait).min(last_try);
+        self.checkpoint.trouble =
+            Some(Trouble { about: TroubleAbout::Delivery, since, attempts, parks, until, reason });
+    }
+
+    /// The terminal event of a run whose webhook is dead gets one turn of tries.
+    fn gave_up_before(&self) -> bool {
+        self.checkpoint.outcome.as_ref().is_some_and(|outcome| outcome.code.as_deref() == Some(DELIVERY_EXHAUSTED))
+    }
+
+    fn give_up_delivery(&mut self, reason: String, now: Millis) {
+        if self.checkpoint.outcome.is_some() {
+            for staged in std::mem::take(&mut self.checkpoint.terminal) {
+                self.drop_stage(&staged.stage);
+            }
+            self.checkpoint.terminal_undelivered = true;
+            return;
+        }
+        let reason = format!("{reason}. Resume the run once the webhook answers; nothing was dropped");
+        let code = Some(DELIVERY_EXHAUSTED.to_owned());
+        self.decide(Outcome { status: Status::Failed, reason: Some(reason), code }, now);
+    }
+
+    fn current_destination(&self) -> usize {
+        let staged = if self.checkpoint.outcome.is_some() {
+            self.checkpoint.terminal.first()
+        } else {
+            self.checkpoint.outbox.first()
+        };
+        staged.map_or_else(|| self.held.as_ref().map_or(0, |held| held.acknowledged), |staged| staged.destination)
+    }
+
+    /// Chance that is the same after a crash: a hash of the run and its position.
+    fn seed(&self, salt: u64) -> u64 {
+        let steps: u64 = self.checkpoint.destinations.iter().map(|destination| destination.step).sum();
+        let digest = Sha256::digest(format!("{}\n{steps}\n{salt}", self.run.request.id));
+        digest[..8].iter().fold(0, |acc, byte| (acc << 8) | u64::from(*byte))
+    }
+
+    fn record_error(&self, error: &FetchError) -> Json {
+        let node = self.top().map(|frame| &self.plan.nodes[frame.node]);
+        Json::of(&serde_json::json!({
+            "resource": node.map(|node| &node.resource),
+            "method": node.map(|node| &node.method),
+            "node": node.map(|node| &node.name),
+            "page": self.top().map(|frame| frame.page),
+            "args": self.run.request.args,
+            "error": {
+                "statusCode": error.status,
+                "error": error.error,
+                "message": error.message,
+                "is_remote_error": error.status.is_some(),
+                "truto_is_remote_error": error.status.is_some(),
+                "raw_response": error.raw_response,
+            },
+        }))
+    }
+
+    fn stage_rate_limited(&mut self, gate: Gate, now: Millis) {
+        let node = self.top().map(|frame| self.plan.nodes[frame.node].clone());
+        let seconds = gate.opens_at.since(now).as_millis().div_ceil(1000);
+        let payload = Json::of(&serde_json::json!({
+            "resource": node.as_ref().map(|node| &node.resource),
+            "retryAfter": u64::try_from(seconds).unwrap_or(u64::MAX),
+            "resumes_at": gate.opens_at.rfc3339(),
+            "meta": self.meta(node.as_ref()),
+        }));
+        self.stage_event(EventType::RateLimited, &payload, now);
+    }
+}
+
+const DELIVERY_EXHAUSTED: &str = "delivery_exhausted";
+
+fn parked_wait(retry: &DeliveryRetry, parks: u32, seed: u64) -> Duration {
+    backoff::delay(retry.park_base, retry.park_max, parks, seed)
+}

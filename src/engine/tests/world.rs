@@ -1,0 +1,541 @@
+//! A world without I/O: a source whose records are a function of their address, webhooks that remember what
+//! they acknowledged, and a store that keeps what was saved. Luck is drawn from a seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::clock::Millis;
+use crate::definition::integration::OnUnauthorized;
+use crate::definition::job::ErrorHandling;
+use crate::definition::webhook::{DeliveryRetry, EventType};
+use crate::engine::checkpoint::Checkpoint;
+use crate::engine::machine::{Effect, Gate, Machine, RunFacts, WebhookFacts};
+use crate::engine::plan::{Keeps, Plan, PlanNode};
+use crate::engine::seam::{
+    Cursor, Delivery, DeliveryError, FetchError, FetchErrorKind, FetchRequest, Page, Verdict,
+};
+use crate::id::RunId;
+use crate::json::{self, Json};
+use crate::run::{Outcome, Revisions, RunRequest, Status};
+use crate::template::{Template, Tree};
+
+/// How likely each kind of bad luck is, at each chance it has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Luck {
+    pub(super) crash: f64,
+    pub(super) deliver: f64,
+    pub(super) ack_lost: f64,
+    pub(super) transient: f64,
+    pub(super) limited: f64,
+    pub(super) permanent: f64,
+    pub(super) expired: f64,
+    pub(super) single_use_cursors: bool,
+    pub(super) errors: ErrorHandling,
+}
+
+impl Default for Luck {
+    fn default() -> Self {
+        Self {
+            crash: 0.0,
+            deliver: 0.0,
+            ack_lost: 0.0,
+            transient: 0.0,
+            limited: 0.0,
+            permanent: 0.0,
+            expired: 0.0,
+            single_use_cursors: false,
+            errors: ErrorHandling::Ignore,
+        }
+    }
+}
+
+/// A delivery as its webhook saw it.
+#[derive(Debug, Clone)]
+pub(super) struct Received {
+    webhook: String,
+    event: EventType,
+    id: String,
+    body: Bytes,
+    seq: Option<u64>,
+    acknowledged: bool,
+}
+
+pub(super) struct World {
+    random: u64,
+    luck: Luck,
+    plan: Arc<Plan>,
+    facts: Arc<RunFacts>,
+    now: Millis,
+    saved: Option<String>,
+    stages: BTreeMap<String, Bytes>,
+    finished: Option<Outcome>,
+    gate: Gate,
+    received: Vec<Received>,
+    spent: BTreeSet<String>,
+    steps: u64,
+    deliveries: u64,
+    pub(super) crashes: usize,
+    pub(super) lost_acks: usize,
+    pub(super) permanent_failures: usize,
+    pub(super) fetches: usize,
+    pub(super) refuse: bool,
+    /// After that many deliveries no webhook acknowledges any more.
+    pub(super) dead_after: Option<u64>,
+    /// At that step somebody asks for a stop.
+    pub(super) stop_at: Option<u64>,
+}
+
+/// No run of these sizes needs more.
+const STEPS_MAX: u64 = 60_000;
+
+impl World {
+    pub(super) fn new(seed: u64, luck: Luck) -> Self {
+        let mut random = seed ^ 0x9e37_79b9_7f4a_7c15;
+        let plan = Arc::new(random_plan(&mut random));
+        let facts = Arc::new(random_facts(&mut random, luck.errors));
+        Self {
+            random,
+            luck,
+            plan,
+            facts,
+            now: Millis(1_769_846_400_000),
+            saved: None,
+            stages: BTreeMap::new(),
+            finished: None,
+            gate: Gate::default(),
+            received: Vec::new(),
+            spent: BTreeSet::new(),
+            steps: 0,
+            deliveries: 0,
+            crashes: 0,
+            lost_acks: 0,
+            permanent_failures: 0,
+            fetches: 0,
+            refuse: false,
+            dead_after: None,
+            stop_at: None,
+        }
+    }
+
+    /// Workers claim the run, one after the other, until it ends.
+    pub(super) fn play(&mut self) {
+        while self.finished.is_none() {
+            let mut machine = self.open();
+            self.work(&mut machine);
+        }
+    }
+
+    fn open(&mut self) -> Machine {
+        let (plan, facts) = (Arc::clone(&self.plan), Arc::clone(&self.facts));
+        match &self.saved {
+            None => Machine::start(plan, facts, self.now),
+            Some(text) => {
+                let checkpoint: Checkpoint = serde_json::from_str(text).expect("a saved checkpoint");
+                Machine::open(plan, facts, checkpoint, self.stages.clone()).expect("its stages are there")
+            }
+        }
+    }
+
+    /// One worker's turn: until the run parks or ends, or the worker dies.
+    fn work(&mut self, machine: &mut Machine) {
+        machine.gate_closed(self.gate, self.now);
+        loop {
+            self.steps += 1;
+            assert!(self.steps < STEPS_MAX, "the run does not end");
+            self.now = self.now.plus(Duration::from_millis(7));
+            if self.stop_at.is_some_and(|step| self.steps >= step) {
+                machine.stop("enough", self.now);
+            }
+            let effect = machine.next(self.now);
+            assert_eq!(effect, machine.clone().next(self.now), "asking twice gives another answer");
+            if self.dies() {
+                return;
+            }
+            match effect {
+                Effect::Save => {
+                    self.save(machine);
+                    if self.dies() {
+                        return;
+                    }
+                    machine.saved();
+                    machine.gate_closed(self.gate, self.now);
+                }
+                Effect::Fetch(request) => {
+                    let result = self.fetch(&request);
+                    if self.dies() {
+                        return;
+                    }
+                    machine.fetched(result, self.gate, self.now);
+                }
+                Effect::Deliver(delivery) => {
+                    let ahead = machine.ahead(self.now);
+                    let verdict = self.deliver(&delivery);
+                    if self.dies() {
+                        return;
+                    }
+                    let was_acknowledged = verdict == Verdict::Acknowledged;
+                    machine.delivered(verdict, self.now);
+                    self.check_ahead(machine, ahead, was_acknowledged);
+                }
+                Effect::Park(park) => {
+                    assert!(park.until > self.now && park.until.since(self.now) <= Duration::from_secs(3600));
+                    self.save(machine);
+                    self.now = park.until;
+                    return;
+                }
+                Effect::Finish(outcome) => {
+                    self.save(machine);
+                    self.finished = Some(outcome);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What would have been fetched ahead is what is asked for next.
+    fn check_ahead(&self, machine: &Machine, ahead: Option<FetchRequest>, acknowledged: bool) {
+        let Some(ahead) = ahead.filter(|_| acknowledged) else { return };
+        let mut next = machine.clone();
+        if next.next(self.now) == Effect::Save {
+            next.saved();
+        }
+        match next.next(self.now) {
+            Effect::Fetch(request) => assert_eq!(request, ahead),
+            // Another webhook has the page still to get.
+            Effect::Deliver(_) => {}
+            other => panic!("fetched ahead in vain: {other:?}"),
+        }
+    }
+
+    fn save(&mut self, machine: &Machine) {
+        let changes = machine.changes();
+        self.stages.extend(changes.put.iter().cloned());
+        for name in &changes.drop {
+            self.stages.remove(name);
+        }
+        self.saved = Some(serde_json::to_string(machine.checkpoint()).expect("a checkpoint is JSON"));
+    }
+
+    pub(super) fn resume(&mut self) {
+        let mut facts = (*self.facts).clone();
+        facts.attempt += 1;
+        self.facts = Arc::new(facts);
+        self.finished = None;
+    }
+
+    fn dies(&mut self) -> bool {
+        let dies = self.chance(self.luck.crash);
+        self.crashes += usize::from(dies);
+        dies
+    }
+
+    fn chance(&mut self, likely: f64) -> bool {
+        likely > 0.0 && (draw(&mut self.random, 1_000_000) as f64) < likely * 1_000_000.0
+    }
+
+    fn fetch(&mut self, request: &FetchRequest) -> Result<Page, FetchError> {
+        self.fetches += 1;
+        let error = |kind| {
+            Err(FetchError {
+                kind,
+                status: Some(500),
+                error: "bad luck".into(),
+                message: "as drawn".into(),
+                raw_response: None,
+                skip_to: None,
+            })
+        };
+        if self.chance(self.luck.transient) {
+            return error(FetchErrorKind::Transient);
+        }
+        if self.chance(self.luck.limited) {
+            self.gate = Gate { generation: self.gate.generation + 1, opens_at: self.now.plus(Duration::from_secs(5)) };
+            return error(FetchErrorKind::RateLimited { wait: Duration::from_secs(5) });
+        }
+        if self.chance(self.luck.permanent) {
+            self.permanent_failures += 1;
+            return error(FetchErrorKind::Permanent);
+        }
+        if !request.cursor.is_start() && self.chance(self.luck.expired) {
+            return error(FetchErrorKind::CursorRefused);
+        }
+        Ok(self.page(request))
+    }
+
+    fn page(&mut self, request: &FetchRequest) -> Page {
+        let parent = json::get(request.query.as_str(), &["parent"]).map(|text| json::text_of(text).into_owned());
+        let parent = parent.unwrap_or_default();
+        let number = match &request.cursor {
+            Cursor::Start => 0,
+            Cursor::Token(token) => token.parse().expect("our own token"),
+            other => panic!("not our cursor: {other:?}"),
+        };
+        if self.luck.single_use_cursors && number > 0 {
+            let address = format!("{}/{parent}/{number}", request.resource);
+            // Served again only because nothing of it was ever handed on: the machine must not need it twice
+            // once it was staged.
+            self.spent.insert(address);
+        }
+        let ids = record_ids(&request.resource, &parent, number);
+        let body = format!("[{}]", ids.iter().map(|id| format!("{{\"id\":\"{id}\"}}")).collect::<Vec<_>>().join(","));
+        let records = json::elements(&body).expect("an array");
+        let next = (number + 1 < pages(&request.resource, &parent)).then(|| Cursor::Token((number + 1).to_string()));
+        Page { records, body: Bytes::from(body), next, replayable: !self.luck.single_use_cursors }
+    }
+
+    fn deliver(&mut self, delivery: &Delivery) -> Verdict {
+        self.deliveries += 1;
+        let failed = |attempts| {
+            Verdict::Failed(DeliveryError { status: Some(503), message: "down".into(), retry_after: None, attempts })
+        };
+        let dead = self.dead_after.is_some_and(|after| self.deliveries > after);
+        let refused = self.refuse && delivery.event == EventType::RunStarted;
+        let acknowledged = !dead && !refused && !self.chance(self.luck.deliver);
+        self.received.push(Received {
+            webhook: delivery.webhook.to_string(),
+            event: delivery.event,
+            id: delivery.id.clone(),
+            body: delivery.body.clone(),
+            seq: delivery.seq,
+            acknowledged,
+        });
+        if refused {
+            return Verdict::Refused { reason: "not today".into() };
+        }
+        if acknowledged && self.chance(self.luck.ack_lost) {
+            self.lost_acks += 1;
+            return failed(1);
+        }
+        if acknowledged { Verdict::Acknowledged } else { failed(3) }
+    }
+
+    pub(super) fn outcome(&self) -> &Outcome {
+        self.finished.as_ref().expect("the run has ended")
+    }
+
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        serde_json::from_str(self.saved.as_ref().expect("something was saved")).expect("a checkpoint")
+    }
+
+    pub(super) fn events(&self, event: EventType) -> usize {
+        let ids: BTreeSet<&str> =
+            self.received.iter().filter(|received| received.event == event).map(|received| received.id.as_str()).collect();
+        ids.len()
+    }
+
+    pub(super) fn reported_errors(&self) -> usize {
+        self.events(EventType::RecordError)
+    }
+
+    /// Pages that a webhook acknowledged more than once.
+    pub(super) fn repeated_pages(&self) -> usize {
+        let mut seen = BTreeSet::new();
+        let pages = self.acknowledged().filter(|received| received.event == EventType::Record);
+        pages.filter(|received| !seen.insert((&received.webhook, received.seq))).count()
+    }
+
+    fn acknowledged(&self) -> impl Iterator<Item = &Received> {
+        self.received.iter().filter(|received| received.acknowledged)
+    }
+
+    /// Records that some webhook should have and does not.
+    pub(super) fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        let expected = self.expected();
+        for webhook in self.facts.webhooks.iter().filter(|webhook| webhook.takes.contains(&EventType::Record)) {
+            let mut got = BTreeSet::new();
+            for received in self.acknowledged().filter(|received| received.webhook == webhook.id.as_str()) {
+                got.extend(records_of(received));
+            }
+            missing.extend(expected.iter().filter(|id| !got.contains(*id)).map(|id| format!("{}: {id}", webhook.id)));
+        }
+        missing
+    }
+
+    fn expected(&self) -> BTreeSet<String> {
+        let mut expected = BTreeSet::new();
+        let mut lists: Vec<(usize, String)> = self.plan.roots.iter().map(|&root| (root, String::new())).collect();
+        while let Some((index, parent)) = lists.pop() {
+            let node = &self.plan.nodes[index];
+            for number in 0..pages(&node.resource, &parent) {
+                for id in record_ids(&node.resource, &parent, number) {
+                    lists.extend(node.children.iter().map(|&child| (child, id.clone())));
+                    if node.persist {
+                        expected.insert(id);
+                    }
+                }
+            }
+        }
+        expected
+    }
+
+    /// What must hold for every run, whatever happened to it.
+    pub(super) fn check(&self) {
+        let mut bodies: BTreeMap<&str, &Bytes> = BTreeMap::new();
+        let mut ids: BTreeMap<&Bytes, &str> = BTreeMap::new();
+        for received in &self.received {
+            assert_eq!(*bodies.entry(&received.id).or_insert(&received.body), &received.body, "one id, two bodies");
+            assert_eq!(*ids.entry(&received.body).or_insert(&received.id), received.id, "one body, two ids");
+            let text = std::str::from_utf8(&received.body).expect("UTF-8");
+            assert_eq!(json::get(text, &["id"]).map(json::text_of).as_deref(), Some(received.id.as_str()));
+        }
+        for webhook in &self.facts.webhooks {
+            self.check_order(webhook);
+        }
+        let checkpoint = self.checkpoint();
+        if self.outcome().status == Status::Completed {
+            let kept: Vec<&String> = self.stages.keys().filter(|name| *name != "frozen").collect();
+            assert!(kept.is_empty(), "stages left behind: {kept:?}");
+            assert!(checkpoint.outbox.is_empty() && checkpoint.terminal.is_empty() && checkpoint.frames.is_empty());
+        }
+    }
+
+    fn check_order(&self, webhook: &WebhookFacts) {
+        let attempts = self.facts.attempt as usize;
+        let mut last = 0;
+        let mut started = BTreeSet::new();
+        let mut terminal = BTreeSet::new();
+        let mut limited = BTreeSet::new();
+        for received in self.acknowledged().filter(|received| received.webhook == webhook.id.as_str()) {
+            match received.event {
+                EventType::RunStarted => drop(started.insert(&received.id)),
+                EventType::Record => {
+                    let seq = received.seq.expect("a page has a number");
+                    assert!(seq == last || seq == last + 1, "page {seq} after page {last}");
+                    assert!(terminal.len() < attempts, "a page after the end");
+                    last = seq;
+                }
+                EventType::RunCompleted | EventType::RunFailed | EventType::RunStopped => drop(terminal.insert(&received.id)),
+                EventType::RateLimited => {
+                    let text = std::str::from_utf8(&received.body).expect("UTF-8");
+                    let until = json::get(text, &["payload", "resumes_at"]).map(str::to_owned);
+                    limited.insert((until, received.id.clone()));
+                }
+                EventType::RecordError
+                | EventType::RunCreated
+                | EventType::RunUpdated
+                | EventType::RunDeleted
+                | EventType::TriggerFailed => {}
+            }
+        }
+        let generations: BTreeSet<_> = limited.iter().map(|(until, _)| until).collect();
+        assert_eq!(generations.len(), limited.len(), "a rate limit was reported twice");
+        assert!(started.len() <= 1, "started twice");
+        let takes = |event| webhook.takes.contains(&event);
+        let undelivered = self.checkpoint().terminal_undelivered;
+        match self.outcome().status {
+            Status::Completed if takes(EventType::RunCompleted) => assert_eq!(started.len(), 1),
+            _ => assert!(undelivered || terminal.len() <= attempts, "{} ends, {attempts} attempts", terminal.len()),
+        }
+    }
+}
+
+fn records_of(received: &Received) -> Vec<String> {
+    let text = std::str::from_utf8(&received.body).expect("UTF-8");
+    let Some(records) = json::get(text, &["payload", "records"]) else { return Vec::new() };
+    let ranges = json::elements(records).expect("an array");
+    ranges
+        .into_iter()
+        .filter_map(|range| json::get(&records[range], &["id"]).map(|id| json::text_of(id).into_owned()))
+        .collect()
+}
+
+/// The records of one page: a function of its address.
+fn record_ids(resource: &str, parent: &str, page: u64) -> Vec<String> {
+    let count = hash(&format!("count {resource} {parent} {page}")) % 4;
+    (0..count).map(|index| format!("{resource}/{parent}/{page}/{index}")).collect()
+}
+
+/// How many pages a list has.
+fn pages(resource: &str, parent: &str) -> u64 {
+    1 + hash(&format!("pages {resource} {parent}")) % 3
+}
+
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |acc, byte| (acc ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)) >> 7
+}
+
+/// A number below `bound` (`SplitMix64`).
+fn draw(state: &mut u64, bound: u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31)) % bound
+}
+
+fn random_plan(random: &mut u64) -> Plan {
+    let count = 1 + draw(random, 5) as usize;
+    let mut nodes: Vec<PlanNode> = Vec::new();
+    for index in 0..count {
+        let parent = (index > 0 && draw(random, 10) < 6).then(|| draw(random, index as u64) as usize);
+        let query = match parent {
+            None => "{}".to_owned(),
+            Some(parent) => format!("{{\"parent\":\"{{{{resources.{}.id}}}}\"}}", nodes[parent].name),
+        };
+        nodes.push(PlanNode {
+            name: format!("n{index}"),
+            resource: format!("r{index}"),
+            method: "list".into(),
+            id: (draw(random, 4) == 0).then(|| Template::literal("x")),
+            query: Tree::from_json(&Json::parse(&query).expect("JSON")).expect("a template"),
+            body: None,
+            persist: draw(random, 5) > 0,
+            parent,
+            children: Vec::new(),
+            keeps: Keeps::Members(vec!["id".into()]),
+            pages_max: 100,
+        });
+        if let Some(parent) = parent {
+            nodes[parent].children.push(index);
+        }
+    }
+    let roots = (0..count).filter(|&index| nodes[index].parent.is_none()).collect();
+    Plan {
+        nodes,
+        roots,
+        consecutive_errors_max: 3,
+        outage_budget: Duration::from_secs(1_000_000),
+        on_unauthorized: OnUnauthorized::Fail,
+    }
+}
+
+fn random_facts(random: &mut u64, error_handling: ErrorHandling) -> RunFacts {
+    let mut webhooks = Vec::new();
+    for index in 0..=draw(random, 3) {
+        let chain = EventType::ALL.iter().copied().filter(|event| event.is_by_default());
+        // Some webhooks take no records, some name the end of a stopped run.
+        let takes = match draw(random, 6) {
+            0 if index > 0 => vec![EventType::RunStarted, EventType::RunCompleted],
+            1 => chain.chain([EventType::RunStopped]).collect(),
+            _ => chain.collect(),
+        };
+        let retry = DeliveryRetry { give_up_after: Duration::from_secs(3600), ..DeliveryRetry::default() };
+        webhooks.push(WebhookFacts { id: format!("hook{index}").parse().expect("an id"), takes, retry });
+    }
+    RunFacts {
+        request: RunRequest {
+            id: RunId::of_slot(&"test".parse().expect("an id"), &"t".parse().expect("an id"), 1, 3),
+            environment: "test".parse().expect("an id"),
+            job: "job".parse().expect("an id"),
+            account: "account".parse().expect("an id"),
+            webhooks: webhooks.iter().map(|webhook| webhook.id.clone()).collect(),
+            args: Json::empty_object(),
+            error_handling,
+            ignore_previous_run: false,
+            slot: None,
+            replay_of: None,
+            revisions: Revisions { job: "j".into(), integration: "i".into() },
+            created_at: Millis(0),
+        },
+        attempt: 1,
+        webhooks,
+        context: Json::empty_object(),
+        tenant_id: None,
+        previous_run_date: Millis(0),
+        stage_bytes_max: if draw(random, 4) == 0 { 64 } else { 1 << 20 },
+    }
+}

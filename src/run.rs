@@ -1,0 +1,123 @@
+//! A run: one execution of a sync job against one account, delivered to one or more webhooks.
+//!
+//! This room knows what a run is and how its status may change; it knows neither how a run is executed
+//! (`engine`) nor where it is kept (`store`).
+
+pub mod status;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use status::Status;
+
+use crate::clock::Millis;
+use crate::definition::job::ErrorHandling;
+use crate::id::{AccountId, EnvironmentId, JobId, RunId, TriggerId, WebhookId};
+use crate::json::Json;
+
+/// What was asked for when the run was made. Never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRequest {
+    /// The run's id; says its partition.
+    pub id: RunId,
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// The job to execute.
+    pub job: JobId,
+    /// The account to read from.
+    pub account: AccountId,
+    /// Where to deliver, in order.
+    pub webhooks: Vec<WebhookId>,
+    /// Arguments for placeholders; a JSON object.
+    pub args: Json,
+    /// What to do about a request that fails for good.
+    pub error_handling: ErrorHandling,
+    /// Whether `previous_run_date` is the epoch although an earlier run completed.
+    #[serde(default)]
+    pub ignore_previous_run: bool,
+    /// The trigger and slot that made the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Slot>,
+    /// The run that this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<Replay>,
+    /// The content addresses of the definitions this run executes, whatever is applied later.
+    pub revisions: Revisions,
+    /// When it was accepted.
+    pub created_at: Millis,
+}
+
+/// The trigger that made a run, and for which of its slots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// The trigger.
+    pub trigger: TriggerId,
+    /// The slot; absent for `run now`.
+    pub at: Option<Millis>,
+}
+
+/// The run that a replay repeats, with what it had frozen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replay {
+    /// The earlier run.
+    pub run: RunId,
+    /// What `{{previous_run_date}}` was in it.
+    pub previous_run_date: Option<Millis>,
+}
+
+/// Content addresses of the definitions a run executes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revisions {
+    /// Of the sync job.
+    pub job: String,
+    /// Of the integration.
+    pub integration: String,
+}
+
+/// What a run has done so far; part of its checkpoint and of every lifecycle event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Node → method → counts.
+    pub resource_stats: BTreeMap<String, BTreeMap<String, Counts>>,
+    /// Pages acknowledged, of all nodes.
+    pub pages: u64,
+    /// What a completed run did not read whole: node → reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub incomplete: BTreeMap<String, String>,
+    /// Where the run is: the node being read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// When the first claim started the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Millis>,
+    /// What `{{previous_run_date}}` stands for in this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_run_date: Option<Millis>,
+}
+
+/// Counts of one node's method.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Records fetched.
+    pub fetched: u64,
+    /// Records acknowledged by every webhook.
+    pub persisted: u64,
+    /// Pages fetched.
+    pub pages: u64,
+    /// Requests that failed for good.
+    pub errors: u64,
+}
+
+/// How a run ended, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Completed, failed or stopped.
+    pub status: Status,
+    /// Why, in one sentence, unless it completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// A word for programs (`delivery_exhausted`, `record_error`, `poison`, …).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}

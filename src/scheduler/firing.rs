@@ -1,0 +1,133 @@
+//! Makes the runs of slots whose time has come.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use super::Scheduler;
+use super::timetable::rule;
+use crate::clock::Millis;
+use crate::definition::{Kind, SyncJob, Trigger};
+use crate::id::RunId;
+use crate::run::{Revisions, RunRequest, Slot};
+use crate::schedule::{Firing, Overlap};
+use crate::store::StoreError;
+use crate::store::triggers::{Due, Fired, SlotOverlap, SlotRun};
+
+/// The pause while Redis is away.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
+/// The shortest pause between two looks.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+
+pub(super) async fn run(scheduler: &Scheduler) {
+    loop {
+        let pause = match turn(scheduler).await {
+            Ok(pause) => pause,
+            Err(error) => {
+                warn!(%error, "triggers not looked at");
+                OUTAGE_PAUSE
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = scheduler.timetable.moved.notified() => {}
+        }
+    }
+}
+
+/// Fires what is due in all partitions. Returns how long to wait for the next look.
+async fn turn(scheduler: &Scheduler) -> Result<Duration, StoreError> {
+    let now = scheduler.store.now().await?;
+    let mut pause = scheduler.settings.scheduler.tick;
+    for partition in 0..scheduler.store.partitions() {
+        let (due, next) = scheduler.store.due_triggers(partition, now).await?;
+        for due in due {
+            fire(scheduler, partition, &due, now).await?;
+        }
+        if let Some(next) = next {
+            pause = pause.min(next.since(now).max(PAUSE_MIN));
+        }
+    }
+    Ok(pause)
+}
+
+async fn fire(scheduler: &Scheduler, partition: u16, due: &Due, now: Millis) -> Result<(), StoreError> {
+    let Some(trigger) = scheduler.timetable.trigger(&due.trigger) else {
+        // Applied or deleted through another process a moment ago; the timetable will know.
+        debug!(trigger = %due.trigger, "a due trigger that is not known yet");
+        return Ok(());
+    };
+    let state = scheduler.store.trigger_state(partition, &due.trigger).await?;
+    let rule = rule(&trigger, scheduler.settings.scheduler.grace);
+    let firing = rule.firing(state.last_slot.unwrap_or(now), now);
+    let runs = match revisions(scheduler, &trigger).await? {
+        Some(revisions) => slot_runs(scheduler, partition, &trigger, &firing, &revisions, now),
+        None => {
+            error!(trigger = %due.trigger, "the trigger's job or integration is missing; its slot makes no run");
+            Vec::new()
+        }
+    };
+    let fired =
+        scheduler.store.fire(partition, due, firing.next_at, firing.last_slot, firing.missed, &runs).await?;
+    match fired {
+        Fired::Behind => debug!(trigger = %due.trigger, "another scheduler was faster"),
+        Fired::Made { runs, skipped } => {
+            info!(trigger = %due.trigger, slot = %firing.last_slot.rfc3339(), runs, skipped, missed = firing.missed, "trigger fired");
+        }
+    }
+    Ok(())
+}
+
+fn slot_runs(
+    scheduler: &Scheduler,
+    partition: u16,
+    trigger: &Trigger,
+    firing: &Firing,
+    revisions: &Pinned,
+    now: Millis,
+) -> Vec<SlotRun> {
+    let environment = scheduler.store.environment();
+    let newest = firing.slots.last().copied();
+    let request = |slot: Millis| RunRequest {
+        id: RunId::of_slot(environment, &trigger.id, slot.0, partition),
+        environment: environment.clone(),
+        job: trigger.job.clone(),
+        account: trigger.account.clone(),
+        webhooks: vec![trigger.webhook.clone()],
+        args: trigger.args.clone(),
+        error_handling: trigger.error_handling.unwrap_or(revisions.error_handling),
+        ignore_previous_run: false,
+        slot: Some(Slot { trigger: trigger.id.clone(), at: Some(slot) }),
+        replay_of: None,
+        revisions: revisions.revisions.clone(),
+        created_at: now,
+    };
+    let overlap = |slot: Millis| match trigger.overlap {
+        Overlap::Allow => SlotOverlap::Allow,
+        _ if Some(slot) != newest => SlotOverlap::CatchUp,
+        Overlap::Skip => SlotOverlap::Skip,
+        Overlap::Queue => SlotOverlap::Queue,
+    };
+    let slots = firing.slots.iter();
+    slots.map(|&slot| SlotRun { request: request(slot), slot, wake: None, overlap: overlap(slot) }).collect()
+}
+
+/// What a run of a trigger executes, as it stands now.
+struct Pinned {
+    revisions: Revisions,
+    error_handling: crate::definition::job::ErrorHandling,
+}
+
+async fn revisions(scheduler: &Scheduler, trigger: &Arc<Trigger>) -> Result<Option<Pinned>, StoreError> {
+    let definitions = &scheduler.definitions;
+    let Some(record) = definitions.record(Kind::SyncJob, trigger.job.as_str()).await? else { return Ok(None) };
+    let Some(document) = definitions.document(Kind::SyncJob, trigger.job.as_str()).await? else { return Ok(None) };
+    let Ok(job) = SyncJob::from_document(&document) else { return Ok(None) };
+    let Some(integration) = definitions.record(Kind::Integration, job.integration.as_str()).await? else {
+        return Ok(None);
+    };
+    let revisions = Revisions { job: record.revision, integration: integration.revision };
+    definitions.pin(&[&revisions.job, &revisions.integration]).await?;
+    Ok(Some(Pinned { revisions, error_handling: job.error_handling }))
+}

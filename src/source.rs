@@ -1,0 +1,137 @@
+//! The connector runtime: fetches one page of a third-party API as its integration declares it.
+//!
+//! A request goes this way: `request` composes it (`scope`, `params`, `address`, `authorization`,
+//! `pagination`), `exchange` sends it, `body` reads the answer up to a limit, `page` and `decode` find the
+//! records in it as slices (`select`), and `pagination` tells the next page. An answer that is no page is
+//! judged by `status` and `rate_limit`. This file tries again, and makes of the last `failure` what the
+//! engine gets, cleaned by `secrets`.
+//!
+//! The room knows neither runs nor webhooks; it never waits out a rate limit, and keeps nothing between two
+//! calls.
+
+mod address;
+mod authorization;
+mod body;
+mod decode;
+mod exchange;
+mod failure;
+mod link_header;
+mod page;
+mod pagination;
+mod params;
+mod rate_limit;
+mod request;
+mod scope;
+mod secrets;
+mod select;
+mod status;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backoff;
+use crate::definition::{Account, Integration};
+use crate::egress::Egress;
+use crate::engine::seam::{FetchError, FetchRequest, Page, Source};
+use crate::source::failure::Failure;
+use crate::source::request::Prepared;
+use crate::source::secrets::{Secrets, printable};
+
+/// How much of an answer an error carries.
+const RAW_RESPONSE_BYTES_MAX: usize = 4096;
+
+/// The longest message of an error.
+const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// The way out: one client for all sources of a process, and the guard it obeys.
+#[derive(Debug, Clone)]
+pub struct Http {
+    client: reqwest::Client,
+    egress: Egress,
+}
+
+impl Http {
+    /// A client that reaches what `egress` allows.
+    ///
+    /// # Errors
+    /// When TLS can't be set up.
+    pub fn new(egress: Egress) -> Result<Self, reqwest::Error> {
+        Ok(Self { client: egress.client()?, egress })
+    }
+}
+
+/// One account's connection to its integration over HTTP. Cheap to make; it holds credentials, so it has no
+/// `Debug`.
+pub struct HttpSource {
+    integration: Arc<Integration>,
+    account: Arc<Account>,
+    http: Http,
+    secrets: Secrets,
+}
+
+impl HttpSource {
+    /// The source of `account`, which must belong to `integration`.
+    pub fn new(integration: Arc<Integration>, account: Arc<Account>, http: Http) -> Self {
+        let secrets = Secrets::of(&account);
+        Self { integration, account, http, secrets }
+    }
+
+    /// The wait after `failed` tries. Its jitter comes from the request, so that accounts spread out and a
+    /// test repeats.
+    fn delay(&self, request: &FetchRequest, failed: u32) -> Duration {
+        let mut seed = DefaultHasher::new();
+        (self.account.id.as_str(), &request.resource, &request.id, &request.cursor).hash(&mut seed);
+        let retry = &self.integration.retry;
+        backoff::delay(retry.base, retry.max, failed, seed.finish())
+    }
+
+    /// The error for the engine: the request is named, secrets are taken out, lengths are cut.
+    fn reported(&self, failure: Failure, request: &FetchRequest, prepared: Option<&Prepared>) -> FetchError {
+        let Failure { kind, error, message, status, answer, again: _ } = failure;
+        let secrets = prepared.map_or(&self.secrets, |prepared| &prepared.secrets);
+        let asked = format!("{}.{}", request.resource, request.method);
+        let message = match prepared {
+            Some(prepared) => format!("{} ({asked}): {message}", prepared.name()),
+            None => format!("{asked}: {message}"),
+        };
+        let answer = String::from_utf8_lossy(&answer);
+        FetchError {
+            kind,
+            status,
+            error: error.to_owned(),
+            message: printable(&secrets.scrub(&message), MESSAGE_BYTES_MAX),
+            raw_response: (!answer.is_empty())
+                .then(|| printable(&secrets.scrub_cut(&answer), RAW_RESPONSE_BYTES_MAX)),
+            skip_to: prepared.and_then(|prepared| prepared.turn.skip_to.clone()),
+        }
+    }
+}
+
+impl Source for HttpSource {
+    async fn fetch(&self, request: &FetchRequest) -> Result<Page, FetchError> {
+        let (integration, account) = (&self.integration, &self.account);
+        let Some(method) = integration.method(&request.resource, &request.method) else {
+            let what = "the integration declares no such method; add it, or mend the job";
+            return Err(self.reported(Failure::permanent("unknown_method", what), request, None));
+        };
+        let prepared = request::prepare(integration, account, method, request, self.secrets.clone())
+            .map_err(|failure| self.reported(failure, request, None))?;
+        let mut tries = 1;
+        loop {
+            match exchange::send(&self.http, integration, method, &prepared).await {
+                Ok(page) => return Ok(page),
+                Err(failure) if failure.again && tries < integration.retry.attempts => {
+                    tokio::time::sleep(self.delay(request, tries)).await;
+                    tries += 1;
+                }
+                Err(failure) => return Err(self.reported(failure, request, Some(&prepared))),
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! One try of one request: send it, read the answer, judge it. Dropping the future drops the connection.
+
+use std::error::Error;
+
+use crate::clock;
+use crate::definition::Integration;
+use crate::definition::integration::Method;
+use crate::egress::Refused;
+use crate::engine::seam::Page;
+use crate::source::body::{Body, End};
+use crate::source::failure::Failure;
+use crate::source::request::Prepared;
+use crate::source::{Http, body, page, status};
+
+/// How much of an answer that is no page is read, and how much of any answer a failure keeps.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Sends `prepared` once.
+pub(super) async fn send(
+    http: &Http,
+    integration: &Integration,
+    method: &Method,
+    prepared: &Prepared,
+) -> Result<Page, Failure> {
+    let started = clock::monotonic();
+    let result = exchange(http, integration, method, prepared).await;
+    let (status, error) = match &result {
+        Ok((status, _)) => (Some(*status), None),
+        Err(failure) => (failure.status, Some(failure.error)),
+    };
+    let page = result.as_ref().ok().map(|(_, page)| page);
+    tracing::debug!(
+        method = prepared.http_method.as_str(),
+        path = prepared.path(),
+        status,
+        duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        bytes = page.map(|page| page.body.len()),
+        records = page.map(|page| page.records.len()),
+        error,
+        "source request"
+    );
+    result.map(|(_, page)| page)
+}
+
+async fn exchange(
+    http: &Http,
+    integration: &Integration,
+    method: &Method,
+    prepared: &Prepared,
+) -> Result<(u16, Page), Failure> {
+    http.egress.check(&prepared.url).map_err(not_allowed)?;
+    // The client's total timeout ends with the body, not with the headers.
+    let mut builder = http
+        .client
+        .request(prepared.http_method.clone(), prepared.url.clone())
+        .headers(prepared.headers.clone())
+        .timeout(method.timeout);
+    if let Some(body) = &prepared.body {
+        builder = builder.body(body.as_str().to_owned());
+    }
+    let mut response = builder.send().await.map_err(|error| unreachable_source(&error, method))?;
+    let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+    let code = status.as_u16();
+
+    if !status::is_page(status) || integration.rate_limit.statuses.contains(&code) {
+        let Body { bytes, .. } = body::read(response, ANSWER_BYTES_MAX).await;
+        let (cursor, url) = (&prepared.turn.cursor, &prepared.url);
+        let answer = status::Answer { status, headers: &headers, body: &bytes, cursor, url };
+        let failure = status::failure(&integration.rate_limit, &answer, clock::now());
+        return Err(failure.answered(code, &bytes));
+    }
+    let Body { bytes, end } = body::read(response, method.page_bytes_max).await;
+    let result = match end {
+        End::Complete => page::read(method, prepared, status, &headers, bytes.clone()),
+        End::TooLarge => Err(too_large(method)),
+        End::Broken(error) => Err(unreachable_source(&error, method)),
+    };
+    let beginning = &bytes[..bytes.len().min(ANSWER_BYTES_MAX)];
+    result.map(|page| (code, page)).map_err(|failure| failure.answered(code, beginning))
+}
+
+fn too_large(method: &Method) -> Failure {
+    let max = method.page_bytes_max;
+    let what = format!("the page is larger than {max} bytes; ask for smaller pages or raise page_bytes_max");
+    Failure::permanent("page_too_large", what)
+}
+
+fn not_allowed(refused: Refused) -> Failure {
+    Failure::permanent("destination_not_allowed", refused.to_string())
+}
+
+/// No answer, or one that broke off. The client's own words are not used: they hold the whole URL.
+fn unreachable_source(error: &reqwest::Error, method: &Method) -> Failure {
+    if let Some(refused) = Refused::behind(error) {
+        return not_allowed(refused);
+    }
+    if error.is_timeout() {
+        let what = format!(
+            "no complete answer within {} ms; the source is slow, or the method's timeout is too short",
+            method.timeout.as_millis()
+        );
+        return Failure::transient("timeout", what);
+    }
+    let cause = innermost_cause(error);
+    if error.is_connect() {
+        let what = format!("the source can't be reached: {cause}; check base_url if this goes on");
+        Failure::transient("connect_failed", what)
+    } else if error.is_builder() {
+        Failure::permanent("invalid_request", format!("the request can't be sent: {cause}"))
+    } else {
+        Failure::transient("broken_answer", format!("the answer broke off or is damaged: {cause}"))
+    }
+}
+
+fn innermost_cause(error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    while let Some(inner) = cause.and_then(Error::source) {
+        cause = Some(inner);
+    }
+    cause.map_or_else(|| "no cause known".to_owned(), ToString::to_string)
+}

@@ -1,0 +1,254 @@
+//! Composes one HTTP request from what is declared and what is asked for. No I/O: a request that can't be
+//! composed is never sent.
+
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING,
+};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use crate::definition::integration::Method;
+use crate::definition::{Account, Integration};
+use crate::engine::seam::{Cursor, FetchRequest};
+use crate::json::Json;
+use crate::source::failure::Failure;
+use crate::source::pagination::Turn;
+use crate::source::params::Params;
+use crate::source::scope::RequestScope;
+use crate::source::secrets::Secrets;
+use crate::source::{address, authorization, pagination};
+use crate::template::Tree;
+
+/// Headers that the HTTP client writes itself; a declared one would contradict it.
+const RESERVED_HEADERS: &[HeaderName] =
+    &[HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, ACCEPT_ENCODING];
+
+/// One request, ready to be sent any number of times. No `Debug`: it holds credentials.
+pub(super) struct Prepared {
+    /// `GET` and so on.
+    pub(super) http_method: reqwest::Method,
+    /// Where to; on the base URL's origin.
+    pub(super) url: Url,
+    /// All headers but those the client writes itself.
+    pub(super) headers: HeaderMap,
+    /// The JSON body.
+    pub(super) body: Option<Json>,
+    /// Which page it asks for.
+    pub(super) turn: Turn,
+    /// The account's secrets, and those composed for this request.
+    pub(super) secrets: Secrets,
+    secret_params: Vec<String>,
+}
+
+impl Prepared {
+    /// Method and path, as errors name the request.
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.http_method, self.path())
+    }
+
+    /// The path, for errors and logs.
+    pub(super) fn path(&self) -> String {
+        self.secrets.scrub(self.url.path())
+    }
+
+    /// `link` as it may be stored in a checkpoint: absolute, without the parameters that carry credentials,
+    /// which some sources echo in their links and which every request gets anew.
+    pub(super) fn stored_link(&self, link: &str) -> String {
+        let Ok(mut url) = self.url.join(link) else { return link.to_owned() };
+        let is_secret = |name: &str, value: &str| {
+            self.secret_params.iter().any(|param| param == name) || self.secrets.are_in(value)
+        };
+        address::remove_params(&mut url, is_secret);
+        url.set_fragment(None);
+        url.into()
+    }
+}
+
+/// Composes the request for `request`.
+///
+/// # Errors
+/// When a placeholder has no value, or the result is no request this product may send.
+pub(super) fn prepare(
+    integration: &Integration,
+    account: &Account,
+    method: &Method,
+    request: &FetchRequest,
+    mut secrets: Secrets,
+) -> Result<Prepared, Failure> {
+    let scope = RequestScope { request, account };
+    let mut query = merged(Some(&method.query), Some(&request.query), &scope, "query")?.unwrap_or_default();
+    let mut body = merged(method.body.as_ref(), request.body.as_ref(), &scope, "body")?;
+    let declared_query = query.clone();
+    let turn = pagination::place(&method.pagination, &request.cursor, &mut query, &mut body)?;
+
+    let base = address::base(integration, &scope)?;
+    let mut url = address::of_method(&base, method, &scope)?;
+    if let Cursor::Link(link) = &turn.cursor {
+        // A link is the whole address; only what was taken out of it before it was stored comes back.
+        url = address::of_link(&base, &url, link)?;
+        let pairs = declared_query.pairs(method.query_array);
+        let missing =
+            |(name, value): &&(String, String)| secrets.are_in(value) && !address::has_param(&url, name);
+        let secret_pairs: Vec<(String, String)> = pairs.iter().filter(missing).cloned().collect();
+        append(&mut url, &secret_pairs);
+    } else {
+        let pairs = query.pairs(method.query_array);
+        address::remove_params(&mut url, |name, _| pairs.iter().any(|(param, _)| param == name));
+        append(&mut url, &pairs);
+    }
+
+    let mut headers = headers(method, &scope, body.is_some())?;
+    authorization::apply(&integration.authorization, &scope, &mut url, &mut headers, &mut secrets)?;
+    let http_method = reqwest::Method::from_bytes(method.http_method.as_bytes()).map_err(|_| {
+        Failure::permanent("invalid_method", format!("{:?} is no HTTP method", method.http_method))
+    })?;
+    let body = body.map(|body| body.to_json());
+    let secret_params = authorization::query_params(&integration.authorization);
+    Ok(Prepared { http_method, url, headers, body, turn, secrets, secret_params })
+}
+
+/// What the method declares with the request's own laid over it; `None` when there is neither.
+fn merged(
+    declared: Option<&Tree>,
+    asked: Option<&Json>,
+    scope: &RequestScope<'_>,
+    what: &str,
+) -> Result<Option<Params>, Failure> {
+    let parse = |json: &Json| {
+        let no_object = |_| Failure::permanent("template_error", format!("{what} must be a JSON object"));
+        Params::parse(json).map_err(no_object)
+    };
+    let declared = declared.map(|tree| tree.render(scope)).transpose().map_err(|error| {
+        let what = format!("{what} can't be filled in: {error}; the request needs that value");
+        Failure::permanent("template_error", what)
+    })?;
+    let declared =
+        declared.flatten().filter(|json| json.as_str() != "null").as_ref().map(parse).transpose()?;
+    let asked = asked.filter(|json| json.as_str() != "null").map(parse).transpose()?;
+    Ok(match (declared, asked) {
+        (Some(mut declared), Some(asked)) => {
+            declared.merge(asked);
+            Some(declared)
+        }
+        (declared, asked) => declared.or(asked),
+    })
+}
+
+fn append(url: &mut Url, pairs: &[(String, String)]) {
+    if !pairs.is_empty() {
+        url.query_pairs_mut().extend_pairs(pairs);
+    }
+}
+
+fn headers(method: &Method, scope: &RequestScope<'_>, has_body: bool) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    if has_body {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    for (name, template) in &method.headers {
+        let value = template.text(scope).map_err(|error| {
+            let what = format!("header {name:?} can't be filled in: {error}; the request needs that value");
+            Failure::permanent("template_error", what)
+        })?;
+        let header = authorization::header_name(name)?;
+        if RESERVED_HEADERS.contains(&header) {
+            let what =
+                format!("header {name:?} is written by the HTTP client; remove it from the integration");
+            return Err(Failure::permanent("invalid_header", what));
+        }
+        headers.insert(header, authorization::header_value(name, &value)?);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::integration::{Authorization, CursorPagination, CursorSource, Pagination, SendIn};
+    use crate::source::testing::{account, integration, literal, method, object, request};
+    use crate::template::Template;
+
+    fn template(text: &str) -> Template {
+        Template::parse(text).unwrap()
+    }
+
+    fn prepared(
+        integration: &Integration,
+        method: &Method,
+        request: &FetchRequest,
+    ) -> Result<Prepared, String> {
+        let account = account(r#"{"org":"acme"}"#, &[("token", "t0k3n-canary")]);
+        prepare(integration, &account, method, request, Secrets::of(&account))
+            .map_err(|f| format!("{}: {}", f.error, f.message))
+    }
+
+    #[test]
+    fn query_body_and_headers_are_laid_together() {
+        let mut method = method();
+        method.http_method = "POST".to_owned();
+        method.path = template("/orgs/{{org}}/search?kind=a&v=1");
+        method.query = object(&[("v", literal("2")), ("f", literal(r#"{"a":1,"b":2}"#)), ("o", object(&[]))]);
+        method.body = Some(object(&[("q", literal("\"x\"")), ("n", literal("1.10"))]));
+        method.headers =
+            vec![("x-org".to_owned(), template("{{org}}")), ("accept".to_owned(), template("text/json"))];
+        let mut request = request("tickets", "search");
+        request.query = Json::parse(r#"{"f":{"b":12345678901234567890},"l":["x y"]}"#).unwrap();
+        request.body = Some(Json::parse(r#"{"q":"y","big":12345678901234567890}"#).unwrap());
+        let prepared = prepared(&integration("https://x.example/v1"), &method, &request).unwrap();
+        assert_eq!(
+            prepared.url.as_str(),
+            "https://x.example/v1/orgs/acme/search?kind=a&v=2&f%5Ba%5D=1&f%5Bb%5D=12345678901234567890&l%5B%5D=x+y"
+        );
+        assert_eq!(prepared.body.unwrap().as_str(), r#"{"q":"y","n":1.10,"big":12345678901234567890}"#);
+        assert_eq!(prepared.headers["x-org"], "acme");
+        assert_eq!(prepared.headers["accept"], "text/json");
+        assert_eq!(prepared.headers["content-type"], "application/json");
+    }
+
+    #[test]
+    fn headers_of_the_client_and_broken_ones_are_refused() {
+        for (name, value) in
+            [("host", "x"), ("content-length", "3"), ("accept-encoding", "br"), ("a b", "x"), ("x", "a\nb")]
+        {
+            let mut method = method();
+            method.headers = vec![(name.to_owned(), template(value))];
+            let error =
+                prepared(&integration("https://x.example"), &method, &request("t", "l")).err().unwrap();
+            assert!(error.starts_with("invalid_header"), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_followed_as_it_is_and_stored_without_credentials() {
+        let mut integration = integration("https://x.example/v1");
+        integration.authorization =
+            Authorization::Query { params: vec![("api_key".to_owned(), template("{{token}}"))] };
+        let mut method = method();
+        method.query = object(&[("sig", Tree::Text(template("{{token}}"))), ("per_page", literal("9"))]);
+        method.pagination = Pagination::Cursor(CursorPagination {
+            source: CursorSource::Body(vec!["next".to_owned()]),
+            is_link: true,
+            param: "after".to_owned(),
+            send_in: SendIn::Query,
+            has_next_path: None,
+            limit: None,
+        });
+        let mut request = request("tickets", "list");
+        let first = prepared(&integration, &method, &request).unwrap();
+        let stored = first.stored_link("/v1/t?c=%2b~&api_key=t0k3n-canary&sig=t0k3n-canary#x");
+        assert_eq!(stored, "https://x.example/v1/t?c=%2b~");
+        request.cursor = Cursor::Link(stored.clone());
+        let second = prepared(&integration, &method, &request).unwrap();
+        assert_eq!(
+            second.url.as_str(),
+            "https://x.example/v1/t?c=%2b~&sig=t0k3n-canary&api_key=t0k3n-canary"
+        );
+        assert_eq!(second.stored_link(second.url.as_str()), stored);
+        assert_eq!(second.name(), "GET /v1/t");
+
+        request.cursor = Cursor::Link("https://evil.example/v1/t".to_owned());
+        let error = prepared(&integration, &method, &request).err().unwrap();
+        assert!(error.starts_with("cross_origin_link") && !error.contains("canary"), "{error}");
+    }
+}

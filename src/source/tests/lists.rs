@@ -1,0 +1,129 @@
+//! Lists that are read to their end, by each pagination.
+
+use super::*;
+
+#[tokio::test]
+async fn records_arrive_as_they_were_sent() {
+    const RECORD: &str = r#"{"id":12345678901234567890123,"price":1.10,"a":1,"a":2,"ü":"\u00e9 \ud800"}"#;
+    let server =
+        Server::start(|_, _| json(format!("\u{feff}{{\"n\":0,\"data\":[ {RECORD} ,{RECORD}]}}"))).await;
+    let page =
+        fetch(&server.source(list(Pagination::LinkHeader { limit: None })), Cursor::Start).await.unwrap();
+    assert_eq!((page.record(0), page.record(1), page.records.len()), (RECORD, RECORD, 2));
+    assert!(page.next.is_none() && page.replayable);
+    assert_eq!(server.seen.lock().unwrap()[0].headers["accept"], "application/json");
+}
+
+#[tokio::test]
+async fn a_list_by_cursor_is_read_to_its_end() {
+    let server = Server::start(|_, seen| {
+        json(match seen.uri.as_str() {
+            "/api/tickets?page%5Bsize%5D=2" => r#"{"data":[1,2],"meta":{"next":98765432109876543210}}"#,
+            "/api/tickets?page%5Bafter%5D=98765432109876543210&page%5Bsize%5D=2" => {
+                r#"{"data":[],"meta":{"next":"a=&b"}}"#
+            }
+            "/api/tickets?page%5Bafter%5D=a%3D%26b&page%5Bsize%5D=2" => {
+                r#"{"data":[3],"meta":{"next":null}}"#
+            }
+            _ => "unexpected",
+        })
+    })
+    .await;
+    let pages = read_all(&server.source(list(Pagination::Cursor(cursor_rule())))).await;
+    assert_eq!(pages, [vec!["1", "2"], vec![], vec!["3"]]);
+}
+
+#[tokio::test]
+async fn a_cursor_can_be_sent_in_the_body() {
+    let server = Server::start(|count, _| {
+        json(
+            [
+                r#"{"data":[1],"meta":{"next":"c1","more":true}}"#,
+                r#"{"data":[2],"meta":{"next":"c2","more":false}}"#,
+            ][count],
+        )
+    })
+    .await;
+    let rule = CursorPagination {
+        param: "variables.after".to_owned(),
+        send_in: SendIn::Body,
+        has_next_path: Some(vec!["meta".to_owned(), "more".to_owned()]),
+        limit: None,
+        ..cursor_rule()
+    };
+    let body = Some(object(&[("query", literal("\"q\""))]));
+    let method = Method { http_method: "POST".to_owned(), body, ..list(Pagination::Cursor(rule)) };
+    assert_eq!(read_all(&server.source(method)).await, [["1"], ["2"]]);
+    let seen = server.seen.lock().unwrap();
+    let bodies: Vec<_> = seen.iter().map(|seen| seen.body.as_str()).collect();
+    assert_eq!(bodies, [r#"{"query":"q"}"#, r#"{"query":"q","variables":{"after":"c1"}}"#]);
+    assert_eq!(seen[0].headers["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn links_in_the_body_are_followed_absolute_or_relative() {
+    let server = Server::start(|count, seen| {
+        let host = seen.headers["host"].to_str().unwrap();
+        json(match count {
+            0 => format!(r#"{{"data":[1],"meta":{{"next":"http://{host}/api/tickets?c=%2b1"}}}}"#),
+            1 => r#"{"data":[2],"meta":{"next":"/other?c=2"}}"#.to_owned(),
+            2 => r#"{"data":[3],"meta":{"next":"?c=3"}}"#.to_owned(),
+            _ => r#"{"data":[4],"meta":{"next":""}}"#.to_owned(),
+        })
+    })
+    .await;
+    let rule = CursorPagination { is_link: true, limit: None, ..cursor_rule() };
+    let pages = read_all(&server.source(list(Pagination::Cursor(rule)))).await;
+    assert_eq!(pages, [["1"], ["2"], ["3"], ["4"]]);
+    assert_eq!(server.uris(), ["/api/tickets", "/api/tickets?c=%2b1", "/other?c=2", "/other?c=3"]);
+}
+
+#[tokio::test]
+async fn the_link_header_is_followed() {
+    let server = Server::start(|count, _| match count {
+        0 => answer(
+            200,
+            &[("link", r#"</api/tickets?ids=1,2&p=2>; rel="next", </z>; rel="last""#)],
+            r#"{"data":[1]}"#,
+        ),
+        _ => answer(200, &[("link", r#"</api/tickets>; rel="prev""#)], r#"{"data":[2]}"#),
+    })
+    .await;
+    let limit = Some(Limit { param: "per_page".to_owned(), value: 100 });
+    assert_eq!(read_all(&server.source(list(Pagination::LinkHeader { limit }))).await, [["1"], ["2"]]);
+    assert_eq!(server.uris(), ["/api/tickets?per_page=100", "/api/tickets?ids=1,2&p=2"]);
+}
+
+#[tokio::test]
+async fn counted_lists_are_read_to_a_short_or_empty_page() {
+    let pages = |count: usize| {
+        json([r#"{"data":[1,2]}"#, r#"{"data":[3,4]}"#, r#"{"data":[5]}"#, r#"{"data":[]}"#][count])
+    };
+    let server = Server::start(move |count, _| pages(count)).await;
+    let limit = Limit { param: "size".to_owned(), value: 2 };
+    let numbered = Pagination::Page { param: "p".to_owned(), start: 0, limit: Some(limit.clone()) };
+    assert_eq!(read_all(&server.source(list(numbered))).await.concat(), ["1", "2", "3", "4", "5"]);
+    assert_eq!(server.uris().last().unwrap(), "/api/tickets?p=2&size=2");
+
+    let server = Server::start(move |count, _| pages(count)).await;
+    let numbered = Pagination::Page { param: "p".to_owned(), start: 1, limit: None };
+    assert_eq!(read_all(&server.source(list(numbered))).await.len(), 4);
+
+    let server = Server::start(move |count, _| pages(count)).await;
+    let offset = Pagination::Offset { param: "o".to_owned(), limit };
+    assert_eq!(read_all(&server.source(list(offset))).await.len(), 3);
+    assert_eq!(
+        server.uris(),
+        ["/api/tickets?o=0&size=2", "/api/tickets?o=2&size=2", "/api/tickets?o=4&size=2"]
+    );
+}
+
+#[tokio::test]
+async fn no_content_is_an_empty_last_page() {
+    for status in [204, 304] {
+        let server = Server::start(move |_, _| answer(status, &[], Body::empty())).await;
+        let page =
+            fetch(&server.source(list(Pagination::Cursor(cursor_rule()))), Cursor::Start).await.unwrap();
+        assert_eq!((page.records.len(), page.next), (0, None), "{status}");
+    }
+}

@@ -1,0 +1,22 @@
+-- finish: the last checkpoint and the outcome; the run ends.
+-- ARGV: outcome (JSON), watermark or '' (raised, never lowered), keep stages ('1' or '0'), depth to admit to,
+--       then what write() takes; its status is the outcome's
+-- Returns 'ok' | 'lost'
+local state = write(5)
+if state == 'lost' then return 'lost' end
+if state == 'ok' then
+  local id = ARGV[5]
+  settled(5)
+  redis.call('HSET', run_key(id), 'outcome', ARGV[1])
+  if ARGV[2] ~= '' then
+    local run = redis.call('HMGET', run_key(id), 'account', 'job')
+    local key = P .. 'watermarks:' .. run[1]
+    if tonumber(redis.call('HGET', key, run[2]) or '0') < tonumber(ARGV[2]) then
+      redis.call('HSET', key, run[2], ARGV[2])
+    end
+  end
+  if ARGV[3] == '0' then redis.call('DEL', P .. 'stage:' .. id) end
+  conclude(id, ARGV[9])
+  admit(tonumber(ARGV[4]))
+end
+return 'ok'

@@ -1,0 +1,181 @@
+-- What all scripts share. It stands before each of them, so that a rule is written once.
+--
+-- KEYS[1] is a partition's prefix, `rb:{<environment>.<partition>}:`. A script touches only keys under it, so
+-- only one slot; their names stand in keys.rs. Times are milliseconds by Redis' own clock. Epochs have sixteen
+-- digits, more than Lua writes out by itself: they are formatted here and passed through as text everywhere.
+
+local P = KEYS[1]
+local clock = redis.call('TIME')
+local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- How many accounts one admission looks at: bounds a script's time when many accounts have nothing to admit.
+local ADMIT_LOOKS_MAX = 256
+-- Lines kept of a run's log.
+local LOG_LINES_MAX = 200
+
+local function text(number) return string.format('%.0f', number) end
+local function run_key(id) return P .. 'run:' .. id end
+
+local function fresh_epoch(old)
+  local micros = clock[1] * 1000000 + clock[2]
+  local next = tonumber(old or '0') + 1
+  if next > micros then return text(next) end
+  return text(micros)
+end
+
+-- Appends one line (a JSON object) to a run's log, with the time before it.
+local function log(id, line)
+  if line == '' then return end
+  local key = P .. 'log:' .. id
+  redis.call('RPUSH', key, '{"at":' .. text(NOW) .. ',' .. string.sub(line, 2))
+  redis.call('LTRIM', key, -LOG_LINES_MAX, -1)
+end
+
+-- A place is where a run is: backlog, ready, leased, parked, waiting or ended. These functions put it there;
+-- leave() takes it away from wherever it is.
+
+local function ring(account)
+  if redis.call('ZSCORE', P .. 'asleep', account) then return end
+  if redis.call('ZSCORE', P .. 'ring', account) then return end
+  redis.call('ZADD', P .. 'ring', redis.call('INCR', P .. 'turn'), account)
+end
+
+local function to_backlog(id)
+  local run = redis.call('HMGET', run_key(id), 'account', 'created')
+  redis.call('HSET', run_key(id), 'place', 'backlog')
+  redis.call('ZADD', P .. 'backlog:' .. run[1], run[2], id)
+  ring(run[1])
+end
+
+local function to_ready(id)
+  local entry = redis.call('XADD', P .. 'ready', '*', 'run', id)
+  redis.call('HSET', run_key(id), 'place', 'ready', 'entry', entry)
+end
+
+local function leave(id)
+  local run = redis.call('HMGET', run_key(id), 'place', 'account', 'entry', 'mutex')
+  local place = run[1]
+  if place == 'backlog' then redis.call('ZREM', P .. 'backlog:' .. run[2], id)
+  elseif place == 'ready' then
+    redis.call('XACK', P .. 'ready', 'workers', run[3])
+    redis.call('XDEL', P .. 'ready', run[3])
+  elseif place == 'leased' then redis.call('ZREM', P .. 'leases', id)
+  elseif place == 'parked' then redis.call('ZREM', P .. 'parked', id)
+  elseif place == 'waiting' then redis.call('ZREM', P .. 'waiting:' .. run[4], id)
+  end
+end
+
+-- Moves runs from the accounts' backlogs into the ready stream, one account after the other, until the stream
+-- holds `depth`. An account whose gate is closed sleeps; a run whose mutex is held waits for it.
+local function admit(depth)
+  local room = depth - redis.call('XLEN', P .. 'ready')
+  local looks, admitted = 0, 0
+  while room > 0 and looks < ADMIT_LOOKS_MAX do
+    looks = looks + 1
+    local account = redis.call('ZRANGE', P .. 'ring', 0, 0)[1]
+    if not account then break end
+    local backlog = P .. 'backlog:' .. account
+    local opens = tonumber(redis.call('HGET', P .. 'gate:' .. account, 'opens') or '0')
+    local id = redis.call('ZRANGE', backlog, 0, 0)[1]
+    if opens > NOW then
+      redis.call('ZREM', P .. 'ring', account)
+      redis.call('ZADD', P .. 'asleep', opens, account)
+    elseif not id then
+      redis.call('ZREM', P .. 'ring', account)
+    else
+      redis.call('ZREM', backlog, id)
+      local run = redis.call('HMGET', run_key(id), 'mutex', 'created')
+      local mutex = run[1] or ''
+      local holder = mutex ~= '' and redis.call('HGET', P .. 'mutexes', mutex)
+      if holder and holder ~= id then
+        redis.call('HSET', run_key(id), 'place', 'waiting')
+        redis.call('ZADD', P .. 'waiting:' .. mutex, run[2] or NOW, id)
+      else
+        if mutex ~= '' then redis.call('HSET', P .. 'mutexes', mutex, id) end
+        to_ready(id)
+        room = room - 1
+        admitted = admitted + 1
+      end
+      if redis.call('ZCARD', backlog) == 0 then redis.call('ZREM', P .. 'ring', account)
+      else redis.call('ZADD', P .. 'ring', redis.call('INCR', P .. 'turn'), account) end
+    end
+  end
+  return admitted
+end
+
+-- Makes a run. `wake` is '' or the time before which it must not start.
+local function create(id, account, job, mutex, trigger, created, wake, request)
+  redis.call('HSET', run_key(id), 'request', request, 'account', account, 'job', job, 'mutex', mutex,
+    'trigger', trigger, 'created', created, 'updated', NOW, 'status', 'created', 'rev', '0', 'attempt', '1', 'crashes', '0',
+    'epoch', '0')
+  redis.call('ZADD', P .. 'runs', created, id)
+  redis.call('SADD', P .. 'live', id)
+  if trigger ~= '' then redis.call('SADD', P .. 'trigger-runs:' .. trigger, id) end
+  log(id, '{"what":"created"}')
+  if wake ~= '' and tonumber(wake) > NOW then
+    redis.call('HSET', run_key(id), 'place', 'parked', 'wake', wake)
+    redis.call('ZADD', P .. 'parked', wake, id)
+  else
+    to_backlog(id)
+  end
+end
+
+-- Ends a run: it leaves its place, its mutex and its trigger's set of runs.
+local function conclude(id, status)
+  leave(id)
+  local run = redis.call('HMGET', run_key(id), 'mutex', 'trigger')
+  redis.call('HSET', run_key(id), 'place', 'ended', 'status', status, 'finished', NOW, 'updated', NOW)
+  redis.call('HDEL', run_key(id), 'wake', 'worker', 'stop')
+  redis.call('SREM', P .. 'live', id)
+  redis.call('ZADD', P .. 'ended', NOW, id)
+  local mutex = run[1] or ''
+  if mutex ~= '' and redis.call('HGET', P .. 'mutexes', mutex) == id then
+    redis.call('HDEL', P .. 'mutexes', mutex)
+    local heir = redis.call('ZRANGE', P .. 'waiting:' .. mutex, 0, 0)[1]
+    if heir then
+      redis.call('ZREM', P .. 'waiting:' .. mutex, heir)
+      to_backlog(heir)
+    end
+  end
+  if (run[2] or '') ~= '' then redis.call('SREM', P .. 'trigger-runs:' .. run[2], id) end
+end
+
+-- The write that every transition of a leased run begins with. ARGV, from `at` on:
+--   run, epoch, owner, rev, status, decided ('1' or '0'), checkpoint, log line or '',
+--   n, n × (stage name, bytes), m, m × stage name to drop
+-- Returns 'ok', 'done' when this very write happened before (its answer was lost), or 'lost'.
+local function write(at)
+  local id, epoch, owner, rev = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local run = redis.call('HMGET', run_key(id), 'place', 'epoch', 'owner', 'rev', 'settled')
+  if run[2] ~= epoch or run[3] ~= owner then return 'lost' end
+  if run[5] == epoch .. ':' .. rev then return 'done' end
+  if run[1] ~= 'leased' then return 'lost' end
+  if run[4] == rev then return 'done' end
+  if tonumber(run[4]) + 1 ~= tonumber(rev) then return 'lost' end
+  redis.call('HSET', run_key(id), 'rev', rev, 'status', ARGV[at + 4], 'decided', ARGV[at + 5],
+    'checkpoint', ARGV[at + 6], 'crashes', '0', 'updated', NOW)
+  log(id, ARGV[at + 7])
+  local stage = P .. 'stage:' .. id
+  local puts = tonumber(ARGV[at + 8])
+  local here = at + 9
+  for _ = 1, puts do
+    redis.call('HSET', stage, ARGV[here], ARGV[here + 1])
+    here = here + 2
+  end
+  local drops = tonumber(ARGV[here])
+  for i = 1, drops do redis.call('HDEL', stage, ARGV[here + i]) end
+  return 'ok'
+end
+
+-- Marks a write that took the run from its owner, so that its repetition is recognised.
+local function settled(at)
+  redis.call('HSET', run_key(ARGV[at]), 'settled', ARGV[at + 1] .. ':' .. ARGV[at + 3])
+  redis.call('HDEL', run_key(ARGV[at]), 'worker')
+end
+
+-- What an owner learns with each answer: a stop request, and its account's gate.
+local function notice(id)
+  local run = redis.call('HMGET', run_key(id), 'stop', 'account')
+  local gate = redis.call('HMGET', P .. 'gate:' .. (run[2] or ''), 'generation', 'opens')
+  return run[1] or '', gate[1] or '0', gate[2] or '0'
+end

@@ -1,0 +1,27 @@
+-- prune: forgets what its retention says. A run that can no longer be resumed loses its stages first, then the
+-- whole run goes.
+-- ARGV: life of an ended run in ms, time to resume in ms, most ended runs to keep, most runs to handle
+-- Returns {runs removed, runs stripped of their stages}
+local limit = tonumber(ARGV[4])
+local removed, stripped = 0, 0
+local function remove(id)
+  redis.call('DEL', run_key(id), P .. 'stage:' .. id, P .. 'log:' .. id)
+  redis.call('ZREM', P .. 'ended', id)
+  redis.call('ZREM', P .. 'runs', id)
+  removed = removed + 1
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'ended', '-inf', NOW - tonumber(ARGV[1]), 'LIMIT', 0, limit)) do
+  remove(id)
+end
+local surplus = redis.call('ZCARD', P .. 'ended') - tonumber(ARGV[3])
+if surplus > 0 then
+  for _, id in ipairs(redis.call('ZRANGE', P .. 'ended', 0, math.min(surplus, limit) - 1)) do remove(id) end
+end
+local stale = redis.call('ZRANGEBYSCORE', P .. 'ended', NOW - tonumber(ARGV[1]), NOW - tonumber(ARGV[2]), 'LIMIT', 0, limit)
+for _, id in ipairs(stale) do
+  if redis.call('DEL', P .. 'stage:' .. id) == 1 then
+    redis.call('HSET', run_key(id), 'stripped', '1')
+    stripped = stripped + 1
+  end
+end
+return {removed, stripped}

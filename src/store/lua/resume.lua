@@ -1,0 +1,18 @@
+-- resume: opens the next attempt of a failed or stopped run, from its checkpoint.
+-- ARGV: run, how long after its end a run may be resumed in ms, depth to admit to
+-- Returns {'missing'} | {'unfit', status} | {'gone'} | {'resumed', attempt}
+local id = ARGV[1]
+local run = redis.call('HMGET', run_key(id), 'place', 'status', 'finished', 'checkpoint', 'trigger', 'stripped')
+if not run[1] then return {'missing'} end
+if run[1] ~= 'ended' or (run[2] ~= 'failed' and run[2] ~= 'stopped') then return {'unfit', run[2]} end
+if run[6] or NOW - tonumber(run[3]) > tonumber(ARGV[2]) then return {'gone'} end
+local attempt = redis.call('HINCRBY', run_key(id), 'attempt', 1)
+redis.call('HSET', run_key(id), 'status', run[4] and 'running' or 'created', 'decided', '0', 'crashes', '0', 'updated', NOW)
+redis.call('HDEL', run_key(id), 'stop', 'poison', 'outcome', 'finished', 'reason')
+redis.call('ZREM', P .. 'ended', id)
+redis.call('SADD', P .. 'live', id)
+if (run[5] or '') ~= '' then redis.call('SADD', P .. 'trigger-runs:' .. run[5], id) end
+log(id, '{"what":"resumed","note":"attempt ' .. attempt .. '"}')
+to_backlog(id)
+admit(tonumber(ARGV[3]))
+return {'resumed', attempt}

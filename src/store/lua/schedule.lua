@@ -1,0 +1,14 @@
+-- schedule: makes a trigger's place on the clock agree with its definition. `last_slot` outlives changes.
+-- ARGV: trigger, revision of its definition or '' when it was deleted, next or '' (disabled, or no further slot)
+-- Returns 1 if something changed, else 0
+local state = P .. 'trigger:' .. ARGV[1]
+if ARGV[2] == '' then
+  redis.call('ZREM', P .. 'triggers', ARGV[1])
+  return redis.call('DEL', state)
+end
+if redis.call('HGET', state, 'revision') == ARGV[2] then return 0 end
+redis.call('HSET', state, 'revision', ARGV[2], 'next', ARGV[3])
+redis.call('HSETNX', state, 'last_slot', NOW)
+if ARGV[3] == '' then redis.call('ZREM', P .. 'triggers', ARGV[1])
+else redis.call('ZADD', P .. 'triggers', ARGV[3], ARGV[1]) end
+return 1

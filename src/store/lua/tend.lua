@@ -1,0 +1,52 @@
+-- tend: what any process may do at any time for a partition: wake parked runs and accounts, put back runs whose
+-- lease ran out, admit. Nothing is reaped for one whole lease after a time in which nobody tended (Redis was
+-- away, or everybody was): the owners could not renew either.
+-- ARGV: depth to admit to, lease in ms, most runs of each kind to handle, crashes in a row that make a run poison
+-- Returns {woken, reaped, admitted, ms until something is due or -1}
+local depth, lease, limit, crashes_max = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local beat = tonumber(redis.call('GET', P .. 'beat') or '0')
+redis.call('SET', P .. 'beat', NOW)
+if NOW - beat > lease / 3 then redis.call('SET', P .. 'reap-after', NOW + lease, 'PX', lease * 2) end
+
+local due = redis.call('ZRANGEBYSCORE', P .. 'parked', '-inf', NOW, 'LIMIT', 0, limit)
+for _, id in ipairs(due) do
+  redis.call('ZREM', P .. 'parked', id)
+  if redis.call('HGET', run_key(id), 'place') == 'parked' then to_backlog(id) end
+end
+
+for _, account in ipairs(redis.call('ZRANGEBYSCORE', P .. 'asleep', '-inf', NOW, 'LIMIT', 0, limit)) do
+  redis.call('ZREM', P .. 'asleep', account)
+  ring(account)
+end
+
+local reaped = 0
+if NOW >= tonumber(redis.call('GET', P .. 'reap-after') or '0') then
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', NOW, 'LIMIT', 0, limit)) do
+    redis.call('ZREM', P .. 'leases', id)
+    if redis.call('HGET', run_key(id), 'place') == 'leased' then
+      local worker = redis.call('HGET', run_key(id), 'worker') or '?'
+      local crashes = redis.call('HINCRBY', run_key(id), 'crashes', 1)
+      redis.call('HSET', run_key(id), 'owner', '', 'updated', NOW)
+      redis.call('HDEL', run_key(id), 'worker')
+      if crashes >= crashes_max then
+        redis.call('HSET', run_key(id), 'poison', 'ended ' .. crashes .. ' workers in a row without a checkpoint between; the last was ' .. worker)
+      end
+      log(id, '{"what":"reaped","note":"the lease of worker ' .. worker .. ' ran out"}')
+      to_backlog(id)
+      reaped = reaped + 1
+    end
+  end
+end
+
+local admitted = admit(depth)
+
+local next = -1
+for _, name in ipairs({'parked', 'asleep', 'leases'}) do
+  local first = redis.call('ZRANGE', P .. name, 0, 0, 'WITHSCORES')
+  if first[2] then
+    local wait = math.max(tonumber(first[2]) - NOW, 0)
+    if next < 0 or wait < next then next = wait end
+  end
+end
+return {#due, reaped, admitted, next}

@@ -1,0 +1,147 @@
+//! A worker: claims runs, executes up to `worker.concurrency` of them at a time, and lets go of them in good
+//! order. Any number of workers share the work; they meet only in Redis.
+//!
+//! Loops: [`claimer`] takes runs, [`heartbeat`] keeps their leases, [`tender`] does what any process may do for
+//! the queue. Each run is a task of its own ([`execute`]).
+
+mod claimer;
+mod execute;
+pub mod health;
+mod heartbeat;
+mod journal;
+mod leases;
+mod live;
+mod tender;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::delivery::{Http as CourierHttp, HttpCourier};
+use crate::egress::Egress;
+use crate::engine::driver::Budget;
+use crate::seal::Sealer;
+use crate::settings::Settings;
+use crate::source::Http as SourceHttp;
+use crate::store::definitions::Definitions;
+use crate::store::{Store, StoreError};
+
+use leases::Leases;
+use live::{Live, LiveWebhooks};
+
+/// Why a worker could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Redis is out of reach or unfit.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No HTTP client could be made.
+    #[error("the HTTP client can't be set up: {0}")]
+    Http(#[from] reqwest::Error),
+    /// The health check's address is taken or not ours.
+    #[error("the health check can't listen on {address}: {error}")]
+    Health {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+}
+
+/// What the loops of one worker share.
+struct Worker {
+    name: String,
+    settings: Settings,
+    store: Store,
+    live: Live,
+    source_http: SourceHttp,
+    courier: Arc<HttpCourier<LiveWebhooks>>,
+    budget: Budget,
+    leases: Leases,
+    /// Rings when a slot may have become free.
+    free: Notify,
+    slots: Arc<tokio::sync::Semaphore>,
+    /// Fires when the worker is asked to stop: no new claims; runs stop after the delivery in flight.
+    leaving: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Runs a worker until `shutdown` fires, then drains it.
+///
+/// # Errors
+/// When it could not start.
+pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), WorkerError> {
+    let store = Store::open(&settings.redis, &settings.environment).await?;
+    let sealer = Arc::new(Sealer::new(settings.seal.key.clone(), settings.seal.previous.clone()));
+    let live = Live::new(Definitions::new(store.clone(), sealer));
+    let egress = Egress::new(settings.egress.allow.clone());
+    let courier_http = CourierHttp { client: egress.client()?, egress: egress.clone() };
+    let worker = Arc::new(Worker {
+        name: name(),
+        store,
+        source_http: SourceHttp::new(egress)?,
+        courier: Arc::new(HttpCourier::new(courier_http, LiveWebhooks(live.clone()))),
+        live,
+        budget: Budget::new(settings.worker.memory_budget_bytes, settings.limits.page_bytes_max),
+        leases: Leases::default(),
+        free: Notify::new(),
+        slots: Arc::new(tokio::sync::Semaphore::new(settings.worker.concurrency)),
+        leaving: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+        settings,
+    });
+    let health = match worker.settings.worker.health_listen {
+        None => None,
+        Some(address) => {
+            let bound = health::serve(address, Arc::clone(&worker)).await;
+            Some(bound.map_err(|error| WorkerError::Health { address, error })?)
+        }
+    };
+    info!(worker = worker.name, concurrency = worker.settings.worker.concurrency, "worker started");
+    let heartbeat = tokio::spawn(heartbeat::run(Arc::clone(&worker)));
+    let tender = tokio::spawn(tender::run(Arc::clone(&worker)));
+    let claimer = tokio::spawn(claimer::run(Arc::clone(&worker)));
+    shutdown.cancelled().await;
+    worker.drain(claimer).await;
+    heartbeat.abort();
+    tender.abort();
+    drop(health);
+    info!(worker = worker.name, "worker stopped");
+    Ok(())
+}
+
+impl Worker {
+    /// Lets every run finish its delivery in flight, then gives it back; what takes longer than the drain
+    /// time-out is let go anyway, and may be delivered twice.
+    async fn drain(&self, claimer: tokio::task::JoinHandle<()>) {
+        info!(worker = self.name, runs = self.leases.len(), "worker leaves");
+        self.leaving.cancel();
+        if let Err(error) = claimer.await {
+            warn!(%error, "the claiming loop broke");
+        }
+        self.tasks.close();
+        let timeout = self.settings.worker.drain_timeout;
+        if tokio::time::timeout(timeout, self.tasks.wait()).await.is_err() {
+            warn!(worker = self.name, runs = self.leases.len(), "drain time-out: what is in flight is let go");
+            self.leases.revoke_all();
+            // Their tasks see it at once; whoever waits for the network is dropped with the process.
+            let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await;
+        }
+    }
+
+    /// How many runs to keep on each ready stream: about twice the free slots.
+    fn depth(&self) -> usize {
+        2 * self.slots.available_permits()
+    }
+}
+
+/// A name that no other worker has, and that tells a person which process it is.
+fn name() -> String {
+    let unique = Uuid::now_v7().simple().to_string();
+    format!("worker-{}-{}", std::process::id(), &unique[unique.len() - 8..])
+}

@@ -1,0 +1,101 @@
+//! Takes runs: as many as there are free slots, woken by the ready stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::{Instrument, debug, info_span, warn};
+
+use super::{Worker, execute};
+use crate::clock;
+use crate::store::StoreError;
+use crate::store::ready::{ReadyEntry, ReadyReader};
+
+/// The pause after Redis could not be reached.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
+/// How often entries that a dead worker read and never claimed are looked for.
+const RECOVER_EVERY: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(worker: Arc<Worker>) {
+    let mut reader = ReadyReader::new(worker.store.clone(), worker.name.clone());
+    let mut recovered = clock::monotonic();
+    while let Some(slot) = free_slot(&worker).await {
+        let result = take(&worker, &mut reader, &mut recovered, slot).await;
+        if let Err(error) = result {
+            warn!(%error, "nothing claimed");
+            tokio::select! {
+                () = tokio::time::sleep(OUTAGE_PAUSE) => {}
+                () = worker.leaving.cancelled() => break,
+            }
+        }
+    }
+    if let Err(error) = reader.leave().await {
+        debug!(%error, "consumer not removed; reconciliation will");
+    }
+}
+
+/// Waits for a free slot; `None` when the worker leaves.
+async fn free_slot(worker: &Worker) -> Option<OwnedSemaphorePermit> {
+    tokio::select! {
+        biased;
+        () = worker.leaving.cancelled() => None,
+        slot = Arc::clone(&worker.slots).acquire_owned() => slot.ok(),
+    }
+}
+
+async fn take(
+    worker: &Arc<Worker>,
+    reader: &mut ReadyReader,
+    recovered: &mut std::time::Instant,
+    slot: OwnedSemaphorePermit,
+) -> Result<(), StoreError> {
+    let slots = worker.slots.available_permits() + 1;
+    let mut entries = Vec::new();
+    if recovered.elapsed() >= RECOVER_EVERY {
+        *recovered = clock::monotonic();
+        entries = reader.recover(slots).await?;
+    }
+    if entries.is_empty() {
+        entries = tokio::select! {
+            // A read that is cut short drops its connection, so nothing is handed to a reply nobody reads.
+            read = reader.read(slots) => read?,
+            () = worker.leaving.cancelled() => Vec::new(),
+        };
+    }
+    let mut slot = Some(slot);
+    for entry in entries {
+        let free = slot.take().or_else(|| Arc::clone(&worker.slots).try_acquire_owned().ok());
+        match free {
+            Some(slot) if !worker.leaving.is_cancelled() => claim(worker, entry, slot).await?,
+            _ => worker.store.give_back(&entry).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn claim(worker: &Arc<Worker>, entry: ReadyEntry, slot: OwnedSemaphorePermit) -> Result<(), StoreError> {
+    let claimed = clock::monotonic();
+    let Some(claim) = worker.store.claim(&entry, &worker.name, worker.settings.worker.lease).await? else {
+        debug!(run = %entry.run, "a stale entry");
+        return Ok(());
+    };
+    let request = &claim.request;
+    let span = info_span!(
+        "run",
+        run = %request.id,
+        job = %request.job,
+        account = %request.account,
+        epoch = claim.epoch,
+        attempt = claim.attempt,
+    );
+    let task = {
+        let worker = Arc::clone(worker);
+        async move {
+            execute::execute(&worker, claim, claimed).await;
+            drop(slot);
+            worker.free.notify_one();
+        }
+    };
+    worker.tasks.spawn(task.instrument(span));
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! Executes one claimed run: reads what it needs, opens its machine, and drives it until it is let go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tracing::{error, info, warn};
+
+use super::Worker;
+use super::journal::{StoreJournal, gate};
+use super::leases::Lease;
+use super::live::{LiveError, LiveSource};
+use crate::clock::Millis;
+use crate::definition::webhook::{DeliveryRetry, EventType};
+use crate::definition::{Integration, Webhook};
+use crate::engine::checkpoint::Checkpoint;
+use crate::engine::driver::{Driver, Ending};
+use crate::engine::machine::{Changes, OpenError, Park};
+use crate::engine::seam::{Entry, Journal, Notice};
+use crate::engine::{Machine, Plan, RunFacts, WebhookFacts};
+use crate::id::WebhookId;
+use crate::json::Json;
+use crate::run::{Outcome, RunRequest, Status};
+use crate::store::ready::Claim;
+
+/// How far `{{previous_run_date}}` lies before the start of the run it names: records that a source wrote
+/// slowly, or under a clock that is behind ours, are read twice rather than never.
+const PREVIOUS_RUN_OVERLAP: Duration = Duration::from_secs(120);
+
+/// How long a run waits whose checkpoint is from a later version than this worker.
+const NEWER_WORKER_WAIT: Duration = Duration::from_secs(60);
+
+pub(super) async fn execute(worker: &Worker, claim: Claim, claimed: Instant) {
+    let length = worker.settings.worker.lease;
+    let lease = Arc::new(Lease::new(
+        claim.request.id,
+        claim.epoch,
+        claim.owner.clone(),
+        length,
+        claimed,
+        worker.leaving.clone(),
+    ));
+    worker.leases.add(Arc::clone(&lease));
+    let journal = Arc::new(StoreJournal::new(worker.store.clone(), Arc::clone(&lease), length, &claim, claimed));
+    info!(resumed = claim.checkpoint.is_some(), "run claimed");
+    let ending = drive(worker, claim, &lease, &journal).await;
+    worker.leases.remove(&lease);
+    match ending {
+        Some(Ending::Lost(error)) => warn!(%error, "run let go"),
+        Some(Ending::Released) => info!("run given back"),
+        Some(Ending::Finished(_) | Ending::Parked(_)) | None => {}
+    }
+}
+
+/// What a run is made of, or why it can only be failed.
+struct Parts {
+    plan: Plan,
+    integration: Option<Arc<Integration>>,
+    facts: RunFacts,
+    unusable: Option<(&'static str, String)>,
+}
+
+async fn drive(worker: &Worker, claim: Claim, lease: &Arc<Lease>, journal: &Arc<StoreJournal>) -> Option<Ending> {
+    let parts = parts(worker, &claim, lease).await?;
+    let notice = Notice { stop: claim.stop.clone(), gate: gate(claim.gate) };
+    let now = journal.now();
+    let (plan, facts) = (Arc::new(parts.plan), Arc::new(parts.facts));
+    let mut machine = match open(plan, facts, &claim, now) {
+        Ok(machine) => machine,
+        Err((checkpoint, error)) => return Some(unopened(journal, checkpoint, &error).await),
+    };
+    if let Some((code, reason)) = parts.unusable {
+        machine.fail(code, reason, now);
+    }
+    let source = LiveSource::new(worker.live.clone(), parts.integration, claim.request.account.clone(), worker.source_http.clone());
+    let driver = Driver {
+        source: Arc::new(source),
+        courier: Arc::clone(&worker.courier),
+        journal: Arc::clone(journal),
+        guard: Arc::clone(lease) as Arc<_>,
+        leaving: worker.leaving.clone(),
+        budget: worker.budget.clone(),
+        fetch_ahead: worker.settings.worker.fetch_ahead,
+    };
+    Some(driver.run(&mut machine, notice).await)
+}
+
+fn open(
+    plan: Arc<Plan>,
+    facts: Arc<RunFacts>,
+    claim: &Claim,
+    now: Millis,
+) -> Result<Machine, (Box<Checkpoint>, OpenError)> {
+    let Some(bytes) = &claim.checkpoint else { return Ok(Machine::start(plan, facts, now)) };
+    let checkpoint: Checkpoint = match serde_json::from_slice(bytes) {
+        Ok(checkpoint) => checkpoint,
+        Err(error) => {
+            // Nothing can be said about where the run was: from the start it may repeat, never skip.
+            error!(%error, "the checkpoint can't be read; the run starts over");
+            return Ok(Machine::start(plan, facts, now));
+        }
+    };
+    let stages: BTreeMap<String, Bytes> =
+        claim.stages.iter().map(|(name, bytes)| (name.clone(), Bytes::copy_from_slice(bytes))).collect();
+    Machine::open(plan, facts, checkpoint.clone(), stages).map_err(|error| (Box::new(checkpoint), error))
+}
+
+/// A run whose checkpoint this worker can't open: one from a later version waits for a later worker, one with
+/// damaged stages ends.
+async fn unopened(journal: &StoreJournal, checkpoint: Box<Checkpoint>, error: &OpenError) -> Ending {
+    error!(%error, "the run can't be opened");
+    let entry = Entry { checkpoint: &checkpoint, changes: &Changes::default(), log: None };
+    let ending = match error {
+        OpenError::Version { .. } => {
+            let until = journal.now().plus(NEWER_WORKER_WAIT);
+            let park = Park { until, status: Status::Retrying, reason: error.to_string() };
+            journal.park(entry, &park).await.map(|()| Ending::Parked(park))
+        }
+        OpenError::Stage(_) => {
+            let code = Some("checkpoint_damaged".to_owned());
+            let outcome = Outcome { status: Status::Failed, reason: Some(error.to_string()), code };
+            journal.finish(entry, &outcome).await.map(|()| Ending::Finished(outcome))
+        }
+    };
+    ending.unwrap_or_else(Ending::Lost)
+}
+
+/// Reads the run's definitions, as long as the lease lasts: an outage of Redis is not the run's fault.
+async fn parts(worker: &Worker, claim: &Claim, lease: &Lease) -> Option<Parts> {
+    loop {
+        match try_parts(worker, claim).await {
+            Ok(parts) => return Some(parts),
+            Err(LiveError::Store(error)) if error.is_passing() && !lease.left().is_zero() => {
+                warn!(%error, "definitions not read yet");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Err(LiveError::Store(error)) if error.is_passing() => return None,
+            Err(error) => return Some(unusable(claim, "definition_unusable", error.to_string())),
+        }
+    }
+}
+
+async fn try_parts(worker: &Worker, claim: &Claim) -> Result<Parts, LiveError> {
+    let request = &claim.request;
+    let job = worker.live.job(&request.revisions.job).await?;
+    let integration = worker.live.integration(&request.revisions.integration).await?;
+    let account = worker.live.account(&request.account).await?;
+    let mut webhooks = Vec::new();
+    for id in &request.webhooks {
+        match worker.live.webhook(id).await {
+            Ok(webhook) => webhooks.push(webhook_facts(&webhook)),
+            Err(error @ LiveError::Missing { .. }) => {
+                let mut parts = unusable(claim, "webhook_missing", error.to_string());
+                parts.facts.webhooks = request.webhooks.iter().map(silent).collect();
+                return Ok(parts);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let mut facts = facts(claim, webhooks, worker.settings.stage.run_bytes_max);
+    facts.context = account.context.clone();
+    facts.tenant_id = account.tenant_id.clone();
+    let poison = claim.poison.clone().map(|story| ("poison", format!("the run {story}; it is not tried again")));
+    Ok(Parts { plan: Plan::compile(&job, &integration), integration: Some(integration), facts, unusable: poison })
+}
+
+/// A run that can only be failed: with the reason, and without touching its source.
+fn unusable(claim: &Claim, code: &'static str, reason: String) -> Parts {
+    let webhooks = claim.request.webhooks.iter().map(silent).collect();
+    let facts = facts(claim, webhooks, usize::MAX);
+    Parts { plan: Plan::empty(), integration: None, facts, unusable: Some((code, reason)) }
+}
+
+fn facts(claim: &Claim, webhooks: Vec<WebhookFacts>, stage_bytes_max: usize) -> RunFacts {
+    RunFacts {
+        request: claim.request.clone(),
+        attempt: claim.attempt,
+        webhooks,
+        context: Json::empty_object(),
+        tenant_id: None,
+        previous_run_date: previous_run_date(&claim.request, claim.watermark),
+        stage_bytes_max,
+    }
+}
+
+fn webhook_facts(webhook: &Webhook) -> WebhookFacts {
+    let takes = EventType::ALL.iter().copied().filter(|event| webhook.takes(*event)).collect();
+    WebhookFacts { id: webhook.id.clone(), takes, retry: webhook.retry }
+}
+
+fn silent(id: &WebhookId) -> WebhookFacts {
+    WebhookFacts { id: id.clone(), takes: Vec::new(), retry: DeliveryRetry::default() }
+}
+
+fn previous_run_date(request: &RunRequest, watermark: Option<Millis>) -> Millis {
+    let epoch = Millis(0);
+    if request.ignore_previous_run {
+        return epoch;
+    }
+    match (&request.replay_of, watermark) {
+        (Some(replay), _) => replay.previous_run_date.unwrap_or(epoch),
+        (None, Some(Millis(at))) => {
+            Millis(at.saturating_sub(i64::try_from(PREVIOUS_RUN_OVERLAP.as_millis()).unwrap_or(0)).max(0))
+        }
+        (None, None) => epoch,
+    }
+}

@@ -1,0 +1,134 @@
+//! The engine's journal over the store: numbers each write, keeps the lease's clock, and speaks Redis' time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::leases::Lease;
+use crate::clock::{self, Millis};
+use crate::engine::machine::{Gate, Park};
+use crate::engine::seam::{Entry, Journal, JournalError, Notice};
+use crate::id::AccountId;
+use crate::run::{Outcome, RunRequest, Status};
+use crate::store::lease::{Fence, Write};
+use crate::store::ready::Claim;
+use crate::store::{Store, StoreError};
+
+/// The journal of one claim.
+#[derive(Debug)]
+pub(super) struct StoreJournal {
+    store: Store,
+    lease: Arc<Lease>,
+    lease_length: Duration,
+    account: AccountId,
+    raises_watermark: bool,
+    rev: AtomicU64,
+    /// Redis' clock at the claim, and ours: the difference is carried on by the monotonic clock.
+    anchor: (Millis, Instant),
+}
+
+impl StoreJournal {
+    pub(super) fn new(store: Store, lease: Arc<Lease>, lease_length: Duration, claim: &Claim, claimed: Instant) -> Self {
+        Self {
+            store,
+            lease,
+            lease_length,
+            account: claim.request.account.clone(),
+            raises_watermark: raises_watermark(&claim.request),
+            rev: AtomicU64::new(claim.rev),
+            anchor: (claim.now, claimed),
+        }
+    }
+
+    /// Writes with `write`, repeating it while the lease lasts; the number counts only when it succeeded.
+    async fn write<T>(
+        &self,
+        entry: &Entry<'_>,
+        status: Status,
+        write: impl AsyncFnOnce(Fence<'_>, &Write<'_>, Duration) -> Result<Option<T>, StoreError>,
+    ) -> Result<T, JournalError> {
+        let rev = self.rev.load(Ordering::Acquire) + 1;
+        let fence = Fence { run: self.lease.run, epoch: self.lease.epoch, owner: &self.lease.owner, rev };
+        let checkpoint = serde_json::to_vec(entry.checkpoint).unwrap_or_default();
+        let log = entry.log.as_ref().and_then(|line| serde_json::to_string(line).ok()).unwrap_or_default();
+        let what = Write {
+            status,
+            decided: entry.checkpoint.outcome.is_some(),
+            checkpoint: &checkpoint,
+            log: &log,
+            put: entry.changes.put.iter().map(|(name, bytes)| (name.as_str(), bytes.as_ref())).collect(),
+            drop: entry.changes.drop.iter().map(String::as_str).collect(),
+        };
+        match write(fence, &what, self.lease.left()).await {
+            Ok(Some(answer)) => {
+                self.rev.store(rev, Ordering::Release);
+                Ok(answer)
+            }
+            Ok(None) => {
+                self.lease.lose();
+                Err(JournalError::Lost)
+            }
+            Err(error) => {
+                self.lease.lose();
+                Err(JournalError::Unavailable(error.to_string()))
+            }
+        }
+    }
+}
+
+impl Journal for StoreJournal {
+    async fn save(&self, entry: Entry<'_>) -> Result<Notice, JournalError> {
+        let sent = clock::monotonic();
+        let notice = self
+            .write(&entry, Status::Running, async |fence, write, patience| {
+                self.store.save(fence, write, self.lease_length, patience).await
+            })
+            .await?;
+        self.lease.renewed(sent);
+        Ok(Notice { stop: notice.stop, gate: gate(notice.gate) })
+    }
+
+    async fn park(&self, entry: Entry<'_>, park: &Park) -> Result<(), JournalError> {
+        self.write(&entry, park.status, async |fence, write, patience| {
+            let parked = self.store.park(fence, write, park.until, &park.reason, patience).await?;
+            Ok(parked.then_some(()))
+        })
+        .await
+    }
+
+    async fn release(&self, entry: Entry<'_>) -> Result<(), JournalError> {
+        self.write(&entry, Status::Running, async |fence, write, patience| {
+            Ok(self.store.release(fence, write, patience).await?.then_some(()))
+        })
+        .await
+    }
+
+    async fn finish(&self, entry: Entry<'_>, outcome: &Outcome) -> Result<(), JournalError> {
+        let progress = &entry.checkpoint.progress;
+        let whole = outcome.status == Status::Completed && progress.incomplete.is_empty();
+        let watermark = progress.started_at.filter(|_| whole && self.raises_watermark);
+        self.write(&entry, outcome.status, async |fence, write, patience| {
+            Ok(self.store.finish(fence, write, outcome, watermark, patience).await?.then_some(()))
+        })
+        .await
+    }
+
+    async fn close_gate(&self, seen: u64, wait: Duration) -> Result<Gate, JournalError> {
+        let closed = self.store.close_gate(self.lease.run, &self.account, seen, wait).await;
+        closed.map(gate).map_err(|error| JournalError::Unavailable(error.to_string()))
+    }
+
+    fn now(&self) -> Millis {
+        let (redis, ours) = self.anchor;
+        redis.plus(clock::monotonic().saturating_duration_since(ours))
+    }
+}
+
+pub(super) fn gate((generation, opens_at): (u64, Millis)) -> Gate {
+    Gate { generation, opens_at }
+}
+
+/// A replay repeats what was read before; it says nothing about what is new.
+fn raises_watermark(request: &RunRequest) -> bool {
+    request.replay_of.is_none()
+}

@@ -1,0 +1,184 @@
+//! Definitions as a worker reads them: jobs and integrations by the address a run pinned, which never change;
+//! accounts and webhooks live, a few seconds old at most.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::clock;
+use crate::definition::{Account, Document, Integration, Kind, Problems, SyncJob, Webhook};
+use crate::delivery::{BookError, WebhookBook};
+use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page, Source};
+use crate::id::{AccountId, WebhookId};
+use crate::source::{Http, HttpSource};
+use crate::store::StoreError;
+use crate::store::definitions::Definitions;
+
+/// How old an account or webhook may be: a rotated secret is used this much later at most.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Definitions kept in memory; beyond that the cache starts over.
+const CACHED_MAX: usize = 10_000;
+
+/// Why a definition can't be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum LiveError {
+    /// It may work later.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is not there.
+    #[error("{kind} {id:?} does not exist any more")]
+    Missing {
+        kind: Kind,
+        id: String,
+    },
+    /// It is there and can't be read.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+/// Definitions of one kind, as they were read last.
+struct Shelf<T> {
+    kind: Kind,
+    read: fn(&Document) -> Result<T, Problems>,
+    kept: Mutex<HashMap<String, (Arc<T>, Instant)>>,
+}
+
+impl<T> Shelf<T> {
+    fn new(kind: Kind, read: fn(&Document) -> Result<T, Problems>) -> Self {
+        Self { kind, read, kept: Mutex::default() }
+    }
+
+    fn get(&self, key: &str) -> Option<(Arc<T>, Instant)> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn put(&self, key: &str, document: &Document) -> Result<Arc<T>, LiveError> {
+        let value = (self.read)(document).map_err(|problems| LiveError::Unreadable(problems.to_string()))?;
+        let value = Arc::new(value);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= CACHED_MAX {
+            kept.clear();
+        }
+        kept.insert(key.to_owned(), (Arc::clone(&value), clock::monotonic()));
+        Ok(value)
+    }
+
+    /// A definition that never changes, by its content's address.
+    async fn pinned(&self, definitions: &Definitions, address: &str) -> Result<Arc<T>, LiveError> {
+        if let Some((value, _)) = self.get(address) {
+            return Ok(value);
+        }
+        self.put(address, &definitions.content(self.kind, address).await?)
+    }
+
+    /// A definition as it is now.
+    async fn current(&self, definitions: &Definitions, id: &str) -> Result<Arc<T>, LiveError> {
+        let kept = self.get(id);
+        if let Some((value, read)) = &kept
+            && read.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(value));
+        }
+        match (definitions.document(self.kind, id).await, kept) {
+            (Ok(Some(document)), _) => self.put(id, &document),
+            (Ok(None), _) => Err(LiveError::Missing { kind: self.kind, id: id.to_owned() }),
+            // What was true a moment ago serves until Redis is back.
+            (Err(error), Some((value, _))) if error.is_passing() => Ok(value),
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+}
+
+/// A worker's view of the definitions. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Live(Arc<Shelves>);
+
+struct Shelves {
+    definitions: Definitions,
+    jobs: Shelf<SyncJob>,
+    integrations: Shelf<Integration>,
+    accounts: Shelf<Account>,
+    webhooks: Shelf<Webhook>,
+}
+
+impl Live {
+    pub(super) fn new(definitions: Definitions) -> Self {
+        Self(Arc::new(Shelves {
+            definitions,
+            jobs: Shelf::new(Kind::SyncJob, SyncJob::from_document),
+            integrations: Shelf::new(Kind::Integration, Integration::from_document),
+            accounts: Shelf::new(Kind::Account, Account::from_document),
+            webhooks: Shelf::new(Kind::Webhook, Webhook::from_document),
+        }))
+    }
+
+    pub(super) async fn job(&self, address: &str) -> Result<Arc<SyncJob>, LiveError> {
+        self.0.jobs.pinned(&self.0.definitions, address).await
+    }
+
+    pub(super) async fn integration(&self, address: &str) -> Result<Arc<Integration>, LiveError> {
+        self.0.integrations.pinned(&self.0.definitions, address).await
+    }
+
+    pub(super) async fn account(&self, id: &AccountId) -> Result<Arc<Account>, LiveError> {
+        self.0.accounts.current(&self.0.definitions, id.as_str()).await
+    }
+
+    pub(super) async fn webhook(&self, id: &WebhookId) -> Result<Arc<Webhook>, LiveError> {
+        self.0.webhooks.current(&self.0.definitions, id.as_str()).await
+    }
+}
+
+/// The webhooks as the courier looks them up, before each send.
+pub(super) struct LiveWebhooks(pub(super) Live);
+
+impl WebhookBook for LiveWebhooks {
+    async fn webhook(&self, id: &WebhookId) -> Result<Option<Arc<Webhook>>, BookError> {
+        match self.0.webhook(id).await {
+            Ok(webhook) => Ok(Some(webhook)),
+            Err(LiveError::Missing { .. }) => Ok(None),
+            Err(error) => Err(BookError(error.to_string())),
+        }
+    }
+}
+
+/// The source of one run: its pinned integration with the account's credentials of the moment.
+pub(super) struct LiveSource {
+    live: Live,
+    integration: Option<Arc<Integration>>,
+    account: AccountId,
+    http: Http,
+}
+
+impl LiveSource {
+    pub(super) fn new(live: Live, integration: Option<Arc<Integration>>, account: AccountId, http: Http) -> Self {
+        Self { live, integration, account, http }
+    }
+}
+
+impl Source for LiveSource {
+    async fn fetch(&self, request: &FetchRequest) -> Result<Page, FetchError> {
+        let integration = self.integration.clone().ok_or_else(|| unusable("the run has no integration".into()))?;
+        let account = match self.live.account(&self.account).await {
+            Ok(account) => account,
+            Err(error @ LiveError::Store(_)) => {
+                return Err(FetchError { kind: FetchErrorKind::Transient, ..unusable(error.to_string()) });
+            }
+            Err(error) => return Err(unusable(error.to_string())),
+        };
+        HttpSource::new(integration, account, self.http.clone()).fetch(request).await
+    }
+}
+
+/// An account that is gone or can't be read is never a reason to skip anything.
+fn unusable(message: String) -> FetchError {
+    FetchError {
+        kind: FetchErrorKind::Unauthorized,
+        status: None,
+        error: "account_unusable".into(),
+        message,
+        raw_response: None,
+        skip_to: None,
+    }
+}
