@@ -8,7 +8,7 @@ use super::job::ErrorHandling;
 use super::problem::Problems;
 use crate::id::{AccountId, JobId, TriggerId, WebhookId};
 use crate::json::Json;
-use crate::schedule::{CatchUp, Overlap, Schedule};
+use crate::schedule::{CatchUp, CronError, Overlap, Schedule, ScheduleError};
 
 /// A checked trigger.
 #[derive(Debug, Clone)]
@@ -45,8 +45,6 @@ pub const CATCH_UP_LIMIT_DEFAULT: u32 = 10;
 pub const CATCH_UP_LIMIT_MAX: u32 = 1000;
 /// The most that a trigger may delay its slots.
 pub const JITTER_MAX: Duration = Duration::from_secs(24 * 3600);
-/// The longest interval of a trigger.
-pub const EVERY_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 impl Trigger {
     /// The trigger that `document` describes.
@@ -126,14 +124,19 @@ fn schedule(fields: &Fields<'_>) -> Option<Schedule> {
         }
         (Some(cron), None) => {
             let (expression, timezone) = (cron.filled()?, timezone?);
-            Schedule::cron(expression, timezone).map_err(|error| cron.problem(&error.to_string(), None)).ok()
+            let report = |error: ScheduleError| {
+                let zone = matches!(error, ScheduleError::Cron(CronError::Timezone { .. }));
+                let spot = fields.get("timezone").filter(|_| zone).unwrap_or(cron);
+                spot.problem(&error.to_string(), None);
+            };
+            Schedule::cron(expression, timezone).map_err(report).ok()
         }
         (None, Some(every)) => {
             if let Some(timezone) = fields.get("timezone") {
                 let hint = "leave it out, or use cron_expression";
                 timezone.problem_of_key("an interval has no time zone", Some(hint));
             }
-            let interval = every.duration(Duration::ZERO..=EVERY_MAX)?;
+            let interval = every.duration(Duration::ZERO..=Duration::MAX)?;
             Schedule::every(interval).map_err(|error| every.problem(&error.to_string(), None)).ok()
         }
     }

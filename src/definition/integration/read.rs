@@ -138,7 +138,7 @@ fn named(name: &str, spot: &Spot<'_>) -> bool {
     let plain = is_plain_name(name);
     if !plain {
         let message = format!("{name:?} is no name");
-        spot.problem_of_key(&message, Some("use letters, digits, '_', '-', '/' and '.'"));
+        spot.problem_of_key(&message, Some("use letters, digits, '_', '-' and '/'"));
     }
     plain
 }

@@ -180,6 +180,7 @@ fn a_job_written_for_the_model_is_read() {
     assert_eq!(job.nodes[2].depends_on, Some(1));
     let path: Vec<String> = "resources.ticketing.tickets.id".split('.').map(str::to_owned).collect();
     assert_eq!(job.record_of(2, &path), Some((1, 3)));
+    assert_eq!(job.record_of(2, &["resources".into(), "ticketing/tickets".into()]), Some((1, 2)));
 }
 
 #[test]
