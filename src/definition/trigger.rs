@@ -8,7 +8,7 @@ use super::job::ErrorHandling;
 use super::problem::Problems;
 use crate::id::{AccountId, JobId, TriggerId, WebhookId};
 use crate::json::Json;
-use crate::schedule::{CatchUp, CronError, Overlap, Schedule, ScheduleError};
+use crate::schedule::{CATCH_UP_MAX, CatchUp, CronError, Overlap, Schedule, ScheduleError};
 
 /// A checked trigger.
 #[derive(Debug, Clone)]
@@ -41,8 +41,6 @@ pub struct Trigger {
 
 /// The most missed slots that `catch_up: all` makes up for when the trigger doesn't say.
 pub const CATCH_UP_LIMIT_DEFAULT: u32 = 10;
-/// The most missed slots that a trigger may make up for.
-pub const CATCH_UP_LIMIT_MAX: u32 = 1000;
 /// The most that a trigger may delay its slots.
 pub const JITTER_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -85,7 +83,7 @@ fn read(root: &Spot<'_>) -> Option<Trigger> {
         spot.choice(&[("latest", CatchUp::Latest), ("all", CatchUp::All), ("none", CatchUp::None)])
     });
     let catch_up_limit =
-        fields.or("catch_up_limit", CATCH_UP_LIMIT_DEFAULT, |spot| spot.whole(1..=CATCH_UP_LIMIT_MAX));
+        fields.or("catch_up_limit", CATCH_UP_LIMIT_DEFAULT, |spot| spot.whole(1..=CATCH_UP_MAX));
     let args = fields.or("args", Json::empty_object(), Spot::json_object);
     let error_handling = fields.maybe("error_handling", ErrorHandling::read);
     fields.finish();
