@@ -11,6 +11,10 @@ pub mod json;
 mod mac;
 mod nearest;
 pub mod observe;
+#[cfg(feature = "cli")]
+pub mod playground;
+#[cfg(feature = "cli")]
+pub mod redis_server;
 pub mod run;
 pub mod schedule;
 pub mod scheduler;
