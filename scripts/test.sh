@@ -7,5 +7,5 @@ cargo test --doc --workspace --locked --quiet
 if cargo nextest --version >/dev/null 2>&1; then
   exec cargo nextest run --workspace --locked ${CI:+--profile ci} "$@"
 fi
-echo 'cargo-nextest is not installed: running the tests with cargo test, one after the other where they need processes.'
-exec cargo test --workspace --locked --lib --bins --tests "$@"
+echo 'cargo-nextest is not installed: running the tests with cargo test, two at a time, as they start processes.'
+RUST_TEST_THREADS=2 exec cargo test --workspace --locked --lib --bins --tests "$@"

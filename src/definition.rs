@@ -139,10 +139,10 @@ pub fn read_and_check<'f>(
     }
 }
 
-/// Whether `text` can name a resource, a method or a node: it becomes a part of paths.
+/// Whether `text` can name a resource, a method or a node. A dot would part it in a placeholder's path.
 fn is_plain_name(text: &str) -> bool {
     const NAME_BYTES_MAX: usize = 128;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '/' | '.');
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '/');
     !text.is_empty() && text.len() <= NAME_BYTES_MAX && text.chars().all(plain)
 }
 

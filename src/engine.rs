@@ -12,3 +12,6 @@ pub mod seam;
 pub use checkpoint::Checkpoint;
 pub use machine::{Effect, Machine, RunFacts, WebhookFacts};
 pub use plan::Plan;
+
+#[cfg(test)]
+mod tests;

@@ -215,20 +215,14 @@ group! {
 }
 
 group! {
-    /// Limits on what comes from outside, where a definition sets no lower one.
+    /// Limits on what comes from outside. What a single integration, job or webhook may set for itself stands in its
+    /// definition.
     LimitSettings in "limits" {
-        /// The largest page of a source, decompressed.
-        page_bytes_max: usize = bytes("32MiB", KIB, GIB),
-        /// The most records of one page.
-        page_records_max: usize = whole("10000", 1..=1_000_000),
-        /// The most pages of one list.
-        pages_max: u32 = whole("100000", 1..=100_000_000),
-        /// The deepest nesting of JSON that is accepted.
+        /// The page, decompressed, that a worker makes room for before it fetches one: twice this much of its memory
+        /// budget, as a page is held twice at most, as it came and as the event it became.
+        page_bytes_max: usize = bytes("8MiB", KIB, GIB),
+        /// The deepest nesting of JSON that the API accepts.
         json_depth_max: usize = whole("128", 8..=1024),
-        /// How much of a webhook's answer is read.
-        receiver_bytes_max: usize = bytes("64KiB", KIB, 16 * MIB),
-        /// The longest time a run may be parked altogether.
-        parked_max: Duration = duration("7d", MINUTE, 365 * DAY),
     }
 }
 
@@ -263,7 +257,11 @@ impl Settings {
     ) -> Result<Self, SettingsError> {
         let mut reader = Reader::open(path, env)?;
         let settings = Self::read(&mut reader);
-        reader.finish(settings)
+        let settings = reader.finish(settings)?;
+        match settings.contradictions() {
+            problems if problems.is_empty() => Ok(settings),
+            problems => Err(SettingsError { problems }),
+        }
     }
 
     /// Whether a scheduler can serve its API with these settings.
@@ -277,6 +275,31 @@ impl Settings {
             );
         }
         Ok(())
+    }
+
+    /// Values that are possible each for itself, but not together.
+    fn contradictions(&self) -> Vec<Problem> {
+        let (retention, stage) = (&self.retention, &self.stage);
+        let page = self.limits.page_bytes_max.saturating_mul(2);
+        let rules = [
+            (
+                retention.resumable > retention.finished_runs,
+                "retention.resumable",
+                "is longer than `retention.finished_runs`: a run that is gone can't be resumed; keep runs at least as long",
+            ),
+            (
+                stage.run_bytes_max > stage.total_bytes_max,
+                "stage.run_bytes_max",
+                "is more than `stage.total_bytes_max`: a run can't keep more than all runs together; raise the total",
+            ),
+            (
+                page > self.worker.memory_budget_bytes,
+                "worker.memory_budget_bytes",
+                "is less than twice `limits.page_bytes_max`: not one page would fit; raise it, or lower the page's limit",
+            ),
+        ];
+        let broken = rules.into_iter().filter(|(broken, ..)| *broken);
+        broken.map(|(_, key, message)| Problem { key: key.to_owned(), message: message.to_owned() }).collect()
     }
 
     fn read(reader: &mut Reader) -> Option<Self> {

@@ -8,7 +8,7 @@ use tracing::{debug, error, info, warn};
 use super::Scheduler;
 use super::timetable::rule;
 use crate::clock::Millis;
-use crate::definition::{Checked, Kind, Trigger};
+use crate::definition::{Kind, SyncJob, Trigger};
 use crate::id::RunId;
 use crate::run::{Revisions, RunRequest, Slot};
 use crate::schedule::{Firing, Overlap};
@@ -123,7 +123,7 @@ async fn revisions(scheduler: &Scheduler, trigger: &Arc<Trigger>) -> Result<Opti
     let definitions = &scheduler.definitions;
     let Some(record) = definitions.record(Kind::SyncJob, trigger.job.as_str()).await? else { return Ok(None) };
     let Some(document) = definitions.document(Kind::SyncJob, trigger.job.as_str()).await? else { return Ok(None) };
-    let Ok(Checked::SyncJob(job)) = Checked::of(&document) else { return Ok(None) };
+    let Ok(job) = SyncJob::from_document(&document) else { return Ok(None) };
     let Some(integration) = definitions.record(Kind::Integration, job.integration.as_str()).await? else {
         return Ok(None);
     };

@@ -9,7 +9,7 @@ use tracing::{debug, error, warn};
 
 use super::Scheduler;
 use crate::clock::Millis;
-use crate::definition::{Checked, Kind, Trigger};
+use crate::definition::{Kind, Trigger};
 use crate::id::TriggerId;
 use crate::schedule::FireRule;
 use crate::store::StoreError;
@@ -76,9 +76,8 @@ async fn turn(scheduler: &Scheduler, known: Option<&str>) -> Result<String, Stor
     let mut homes = HashMap::new();
     for (id, record) in snapshot.of_kind(Kind::Trigger) {
         let document = scheduler.definitions.open(Kind::Trigger, id, record)?;
-        let trigger = match Checked::of(&document) {
-            Ok(Checked::Trigger(trigger)) => trigger,
-            Ok(_) => continue,
+        let trigger = match Trigger::from_document(&document) {
+            Ok(trigger) => Arc::new(trigger),
             Err(problems) => {
                 error!(trigger = id, %problems, "a trigger can't be read and does not fire");
                 continue;

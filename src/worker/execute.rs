@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 use super::Worker;
 use super::journal::{StoreJournal, gate};
 use super::leases::Lease;
-use super::live::{LiveError, LiveSource, as_integration, as_job};
+use super::live::{LiveError, LiveSource};
 use crate::clock::Millis;
 use crate::definition::webhook::{DeliveryRetry, EventType};
 use crate::definition::{Integration, Webhook};
@@ -73,12 +73,7 @@ async fn drive(worker: &Worker, claim: Claim, lease: &Arc<Lease>, journal: &Arc<
     if let Some((code, reason)) = parts.unusable {
         machine.fail(code, reason, now);
     }
-    let source = LiveSource::new(
-        worker.live.clone(),
-        parts.integration,
-        claim.request.account.clone(),
-        worker.source_http.clone(),
-    );
+    let source = LiveSource::new(worker.live.clone(), parts.integration, claim.request.account.clone(), worker.source_http.clone());
     let driver = Driver {
         source: Arc::new(source),
         courier: Arc::clone(&worker.courier),
@@ -148,8 +143,8 @@ async fn parts(worker: &Worker, claim: &Claim, lease: &Lease) -> Option<Parts> {
 
 async fn try_parts(worker: &Worker, claim: &Claim) -> Result<Parts, LiveError> {
     let request = &claim.request;
-    let job = as_job(&*worker.live.job(&request.revisions.job).await?)?;
-    let integration = as_integration(&*worker.live.integration(&request.revisions.integration).await?)?;
+    let job = worker.live.job(&request.revisions.job).await?;
+    let integration = worker.live.integration(&request.revisions.integration).await?;
     let account = worker.live.account(&request.account).await?;
     let mut webhooks = Vec::new();
     for id in &request.webhooks {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::definition::{Account, Checked, Document, Integration, Kind, SyncJob, Webhook};
+use crate::definition::{Account, Document, Integration, Kind, Problems, SyncJob, Webhook};
 use crate::delivery::{BookError, WebhookBook};
 use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page, Source};
 use crate::id::{AccountId, WebhookId};
@@ -37,93 +37,97 @@ pub(super) enum LiveError {
     Unreadable(String),
 }
 
-#[derive(Clone)]
-struct Cached {
-    value: Arc<Checked>,
-    read: Instant,
+/// Definitions of one kind, as they were read last.
+struct Shelf<T> {
+    kind: Kind,
+    read: fn(&Document) -> Result<T, Problems>,
+    kept: Mutex<HashMap<String, (Arc<T>, Instant)>>,
+}
+
+impl<T> Shelf<T> {
+    fn new(kind: Kind, read: fn(&Document) -> Result<T, Problems>) -> Self {
+        Self { kind, read, kept: Mutex::default() }
+    }
+
+    fn get(&self, key: &str) -> Option<(Arc<T>, Instant)> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn put(&self, key: &str, document: &Document) -> Result<Arc<T>, LiveError> {
+        let value = (self.read)(document).map_err(|problems| LiveError::Unreadable(problems.to_string()))?;
+        let value = Arc::new(value);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= CACHED_MAX {
+            kept.clear();
+        }
+        kept.insert(key.to_owned(), (Arc::clone(&value), clock::monotonic()));
+        Ok(value)
+    }
+
+    /// A definition that never changes, by its content's address.
+    async fn pinned(&self, definitions: &Definitions, address: &str) -> Result<Arc<T>, LiveError> {
+        if let Some((value, _)) = self.get(address) {
+            return Ok(value);
+        }
+        self.put(address, &definitions.content(self.kind, address).await?)
+    }
+
+    /// A definition as it is now.
+    async fn current(&self, definitions: &Definitions, id: &str) -> Result<Arc<T>, LiveError> {
+        let kept = self.get(id);
+        if let Some((value, read)) = &kept
+            && read.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(value));
+        }
+        match (definitions.document(self.kind, id).await, kept) {
+            (Ok(Some(document)), _) => self.put(id, &document),
+            (Ok(None), _) => Err(LiveError::Missing { kind: self.kind, id: id.to_owned() }),
+            // What was true a moment ago serves until Redis is back.
+            (Err(error), Some((value, _))) if error.is_passing() => Ok(value),
+            (Err(error), _) => Err(error.into()),
+        }
+    }
 }
 
 /// A worker's view of the definitions. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Live {
+pub(super) struct Live(Arc<Shelves>);
+
+struct Shelves {
     definitions: Definitions,
-    cache: Arc<Mutex<HashMap<(Kind, String), Cached>>>,
+    jobs: Shelf<SyncJob>,
+    integrations: Shelf<Integration>,
+    accounts: Shelf<Account>,
+    webhooks: Shelf<Webhook>,
 }
 
 impl Live {
     pub(super) fn new(definitions: Definitions) -> Self {
-        Self { definitions, cache: Arc::default() }
+        Self(Arc::new(Shelves {
+            definitions,
+            jobs: Shelf::new(Kind::SyncJob, SyncJob::from_document),
+            integrations: Shelf::new(Kind::Integration, Integration::from_document),
+            accounts: Shelf::new(Kind::Account, Account::from_document),
+            webhooks: Shelf::new(Kind::Webhook, Webhook::from_document),
+        }))
     }
 
-    pub(super) async fn job(&self, address: &str) -> Result<Arc<Checked>, LiveError> {
-        self.pinned(Kind::SyncJob, address).await
+    pub(super) async fn job(&self, address: &str) -> Result<Arc<SyncJob>, LiveError> {
+        self.0.jobs.pinned(&self.0.definitions, address).await
     }
 
-    pub(super) async fn integration(&self, address: &str) -> Result<Arc<Checked>, LiveError> {
-        self.pinned(Kind::Integration, address).await
-    }
-
-    async fn pinned(&self, kind: Kind, address: &str) -> Result<Arc<Checked>, LiveError> {
-        let key = (kind, format!("@{address}"));
-        if let Some(cached) = self.cached(&key) {
-            return Ok(cached.value);
-        }
-        let document = self.definitions.content(kind, address).await?;
-        self.keep(key, check(&document)?)
+    pub(super) async fn integration(&self, address: &str) -> Result<Arc<Integration>, LiveError> {
+        self.0.integrations.pinned(&self.0.definitions, address).await
     }
 
     pub(super) async fn account(&self, id: &AccountId) -> Result<Arc<Account>, LiveError> {
-        match &*self.current(Kind::Account, id.as_str()).await? {
-            Checked::Account(account) => Ok(Arc::clone(account)),
-            other => Err(unexpected(other)),
-        }
+        self.0.accounts.current(&self.0.definitions, id.as_str()).await
     }
 
     pub(super) async fn webhook(&self, id: &WebhookId) -> Result<Arc<Webhook>, LiveError> {
-        match &*self.current(Kind::Webhook, id.as_str()).await? {
-            Checked::Webhook(webhook) => Ok(Arc::clone(webhook)),
-            other => Err(unexpected(other)),
-        }
+        self.0.webhooks.current(&self.0.definitions, id.as_str()).await
     }
-
-    async fn current(&self, kind: Kind, id: &str) -> Result<Arc<Checked>, LiveError> {
-        let key = (kind, id.to_owned());
-        let cached = self.cached(&key);
-        if let Some(cached) = &cached
-            && cached.read.elapsed() < FRESH
-        {
-            return Ok(Arc::clone(&cached.value));
-        }
-        match (self.definitions.document(kind, id).await, cached) {
-            (Ok(Some(document)), _) => self.keep(key, check(&document)?),
-            (Ok(None), _) => Err(LiveError::Missing { kind, id: id.to_owned() }),
-            // What was true a moment ago serves until Redis is back.
-            (Err(error), Some(cached)) if error.is_passing() => Ok(cached.value),
-            (Err(error), _) => Err(error.into()),
-        }
-    }
-
-    fn cached(&self, key: &(Kind, String)) -> Option<Cached> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
-    }
-
-    fn keep(&self, key: (Kind, String), value: Checked) -> Result<Arc<Checked>, LiveError> {
-        let value = Arc::new(value);
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= CACHED_MAX {
-            cache.clear();
-        }
-        cache.insert(key, Cached { value: Arc::clone(&value), read: clock::monotonic() });
-        Ok(value)
-    }
-}
-
-fn check(document: &Document) -> Result<Checked, LiveError> {
-    Checked::of(document).map_err(|problems| LiveError::Unreadable(problems.to_string()))
-}
-
-fn unexpected(other: &Checked) -> LiveError {
-    LiveError::Unreadable(format!("expected another kind of definition than {}", other.kind()))
 }
 
 /// The webhooks as the courier looks them up, before each send.
@@ -142,58 +146,39 @@ impl WebhookBook for LiveWebhooks {
 /// The source of one run: its pinned integration with the account's credentials of the moment.
 pub(super) struct LiveSource {
     live: Live,
-    /// `None` for a run that can only be failed, which asks for nothing.
     integration: Option<Arc<Integration>>,
     account: AccountId,
     http: Http,
 }
 
 impl LiveSource {
-    pub(super) fn new(
-        live: Live,
-        integration: Option<Arc<Integration>>,
-        account: AccountId,
-        http: Http,
-    ) -> Self {
+    pub(super) fn new(live: Live, integration: Option<Arc<Integration>>, account: AccountId, http: Http) -> Self {
         Self { live, integration, account, http }
     }
 }
 
 impl Source for LiveSource {
     async fn fetch(&self, request: &FetchRequest) -> Result<Page, FetchError> {
-        let refuse = |kind, error: &str, message: String| FetchError {
-            kind,
-            status: None,
-            error: error.into(),
-            message,
-            raw_response: None,
-            skip_to: None,
+        let integration = self.integration.clone().ok_or_else(|| unusable("the run has no integration".into()))?;
+        let account = match self.live.account(&self.account).await {
+            Ok(account) => account,
+            Err(error @ LiveError::Store(_)) => {
+                return Err(FetchError { kind: FetchErrorKind::Transient, ..unusable(error.to_string()) });
+            }
+            Err(error) => return Err(unusable(error.to_string())),
         };
-        let account = self.live.account(&self.account).await.map_err(|error| {
-            let passing = matches!(error, LiveError::Store(_));
-            let kind = if passing { FetchErrorKind::Transient } else { FetchErrorKind::Unauthorized };
-            refuse(kind, "account_unusable", error.to_string())
-        })?;
-        let Some(integration) = &self.integration else {
-            let message = "the run's integration can't be read".to_owned();
-            return Err(refuse(FetchErrorKind::Permanent, "integration_unusable", message));
-        };
-        HttpSource::new(Arc::clone(integration), account, self.http.clone()).fetch(request).await
+        HttpSource::new(integration, account, self.http.clone()).fetch(request).await
     }
 }
 
-/// The job of a checked definition.
-pub(super) fn as_job(checked: &Checked) -> Result<Arc<SyncJob>, LiveError> {
-    match checked {
-        Checked::SyncJob(job) => Ok(Arc::clone(job)),
-        other => Err(unexpected(other)),
-    }
-}
-
-/// The integration of a checked definition.
-pub(super) fn as_integration(checked: &Checked) -> Result<Arc<Integration>, LiveError> {
-    match checked {
-        Checked::Integration(integration) => Ok(Arc::clone(integration)),
-        other => Err(unexpected(other)),
+/// An account that is gone or can't be read is never a reason to skip anything.
+fn unusable(message: String) -> FetchError {
+    FetchError {
+        kind: FetchErrorKind::Unauthorized,
+        status: None,
+        error: "account_unusable".into(),
+        message,
+        raw_response: None,
+        skip_to: None,
     }
 }

@@ -88,6 +88,7 @@ struct Stage {
 
 async fn play(options: &Options, folder: &Path) -> anyhow::Result<()> {
     let began = clock::monotonic();
+    Report::forget(&options.report_dir)?;
     let mut stage = Stage::set(options, folder).await?;
     let story = timeout(STORY_TIMEOUT, stage.tell(options)).await;
     let story = story.unwrap_or_else(|_| bail!("the demo did not end within {STORY_TIMEOUT:?}"));

@@ -1,6 +1,7 @@
 //! What the ledgers say: the numbers, the verdict, a table for people and `demo.json` for machines.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use serde::Serialize;
 
 use super::kills::Kill;
 
+/// The report's name.
+const FILE: &str = "demo.json";
 /// The helpdesk's largest page, which the example asks for.
 const PAGE_SIZE: u64 = 100;
 
@@ -92,9 +95,20 @@ impl Report {
         &self.faults
     }
 
+    /// Removes an older `demo.json`: a demo that can't even start must not leave a good report behind.
+    pub(super) fn forget(folder: &Path) -> anyhow::Result<()> {
+        let file = folder.join(FILE);
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("can't replace {}", file.display()))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Writes `demo.json`.
     pub(super) fn write(&self, folder: &Path) -> anyhow::Result<PathBuf> {
-        let file = folder.join("demo.json");
+        let file = folder.join(FILE);
         let text = serde_json::to_string_pretty(self)? + "\n";
         std::fs::create_dir_all(folder)
             .and_then(|()| std::fs::write(&file, text))
@@ -167,6 +181,10 @@ impl Report {
         let total: u64 = self.resources.values().map(|counts| counts.source).sum();
         let resumed: Vec<String> =
             self.resume_seconds.iter().map(|seconds| format!("{seconds:.1} s")).collect();
+        let resumed = match resumed.as_slice() {
+            [] => "no worker was killed".to_owned(),
+            some => format!("it went on after {}", some.join(", ")),
+        };
         let mut table = Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);
         table.set_header(["promise", "measured, by the source's and the receiver's own ledgers"]);
@@ -175,10 +193,7 @@ impl Report {
             "a kill repeats one page at most".to_owned(),
             format!("{} of {} pages came twice, {} workers killed", self.duplicates, self.pages, self.kills),
         ]);
-        table.add_row([
-            "a run survives its worker".to_owned(),
-            format!("it went on after {}", resumed.join(", ")),
-        ]);
+        table.add_row(["a run survives its worker".to_owned(), resumed]);
         table.add_row(["pages come in order".to_owned(), format!("{} out of order", self.out_of_order)]);
         table.add_row([
             "every request is signed".to_owned(),
@@ -236,4 +251,50 @@ fn judge_contract(ledger: &receiver::Ledger) -> Vec<String> {
 /// To the millisecond: more is noise.
 fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use rapidbridge::playground::helpdesk;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_run_that_never_came_is_no_success_and_the_report_has_the_agreed_keys() {
+        let helpdesk = Helpdesk::start(helpdesk::Settings::default()).await.unwrap();
+        let receiver = Receiver::start(receiver::Settings::default()).await.unwrap();
+        let kills = [Kill { resumed_after: Duration::from_micros(3_068_400) }];
+        let report = Report::of(&helpdesk, &receiver, &kills, 2, Duration::from_secs(9));
+        let faults = report.faults().join("; ");
+        for fault in ["285 records were lost", "1 workers were killed, not 2", "0 runs came", "never limited"]
+        {
+            let total = Resource::ALL.iter().map(|resource| helpdesk.ids(*resource).len()).sum::<usize>();
+            let fault = fault.replace("285", &total.to_string());
+            assert!(faults.contains(&fault), "{fault}: {faults}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = report.write(folder.path()).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let mut keys: Vec<&String> = json.as_object().unwrap().keys().collect();
+        keys.sort();
+        let agreed = [
+            "bad_signatures",
+            "duplicates",
+            "kills",
+            "lost",
+            "ok",
+            "out_of_order",
+            "pages",
+            "rate_limited",
+            "resources",
+            "resume_seconds",
+            "wall_seconds",
+        ];
+        assert_eq!(keys, agreed);
+        assert_eq!(json["ok"], false);
+        assert_eq!(json["resources"]["tickets"], serde_json::json!({ "source": 250, "received_unique": 0 }));
+        assert_eq!(json["resume_seconds"], serde_json::json!([3.068]));
+        Report::forget(folder.path()).unwrap();
+        assert!(!file.exists());
+    }
 }
