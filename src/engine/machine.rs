@@ -335,7 +335,8 @@ impl Machine {
     }
 
     fn page(&mut self, page: Page, now: Millis) {
-        self.checkpoint.trouble = None;
+        // Trouble with a delivery goes on: a page that was let go for want of room is fetched again for it.
+        self.checkpoint.trouble = self.checkpoint.trouble.take().filter(|trouble| trouble.about == TroubleAbout::Delivery);
         self.checkpoint.limit = None;
         let Some(node) = self.top().map(|frame| frame.node) else { return };
         let counts = self.counts(node);

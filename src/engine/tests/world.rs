@@ -168,6 +168,8 @@ impl World {
                     if self.dies() {
                         return;
                     }
+                    let permanent = matches!(&result, Err(error) if error.kind == FetchErrorKind::Permanent);
+                    self.permanent_failures += usize::from(permanent);
                     machine.fetched(result, self.gate, self.now);
                 }
                 Effect::Deliver(delivery) => {
@@ -256,7 +258,6 @@ impl World {
             return error(FetchErrorKind::RateLimited { wait: Duration::from_secs(5) });
         }
         if self.chance(self.luck.permanent) {
-            self.permanent_failures += 1;
             return error(FetchErrorKind::Permanent);
         }
         if !request.cursor.is_start() && self.chance(self.luck.expired) {
@@ -330,11 +331,15 @@ impl World {
         self.events(EventType::RecordError)
     }
 
-    /// Pages that a webhook acknowledged more than once.
+    /// Pages that one webhook acknowledged more than once; of the webhook with the most.
     pub(super) fn repeated_pages(&self) -> usize {
-        let mut seen = BTreeSet::new();
-        let pages = self.acknowledged().filter(|received| received.event == EventType::Record);
-        pages.filter(|received| !seen.insert((&received.webhook, received.seq))).count()
+        let repeats = |webhook: &WebhookFacts| {
+            let mut seen = BTreeSet::new();
+            let pages = self.acknowledged().filter(|received| received.event == EventType::Record);
+            let pages = pages.filter(|received| received.webhook == webhook.id.as_str());
+            pages.filter(|received| !seen.insert(received.seq)).count()
+        };
+        self.facts.webhooks.iter().map(repeats).max().unwrap_or_default()
     }
 
     fn acknowledged(&self) -> impl Iterator<Item = &Received> {
@@ -538,4 +543,33 @@ fn random_facts(random: &mut u64, error_handling: ErrorHandling) -> RunFacts {
         previous_run_date: Millis(0),
         stage_bytes_max: if draw(random, 4) == 0 { 64 } else { 1 << 20 },
     }
+}
+
+/// One root node, for tests that don't care about the plan.
+pub(super) fn one_list_plan() -> Arc<Plan> {
+    let node = PlanNode {
+        name: "items".into(),
+        resource: "items".into(),
+        method: "list".into(),
+        id: None,
+        query: Tree::empty(),
+        body: None,
+        persist: true,
+        parent: None,
+        children: Vec::new(),
+        keeps: Keeps::Members(Vec::new()),
+        pages_max: 100,
+    };
+    Arc::new(Plan { nodes: vec![node], roots: vec![0], ..Plan::empty() })
+}
+
+/// One webhook that takes a run's whole chain.
+pub(super) fn plain_facts() -> Arc<RunFacts> {
+    let mut facts = random_facts(&mut 1, ErrorHandling::Ignore);
+    let takes = EventType::ALL.iter().copied().filter(|event| event.is_by_default()).collect();
+    let retry = DeliveryRetry::default();
+    facts.webhooks = vec![WebhookFacts { id: "hook0".parse().expect("an id"), takes, retry }];
+    facts.request.webhooks = vec!["hook0".parse().expect("an id")];
+    facts.stage_bytes_max = 1 << 20;
+    Arc::new(facts)
 }
