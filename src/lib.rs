@@ -1,5 +1,6 @@
 //! `rapidbridge`: the map of the house. (Filled in as the rooms are.)
 
+pub mod api;
 pub mod backoff;
 pub mod clock;
 pub mod definition;
@@ -9,10 +10,11 @@ pub mod engine;
 pub mod id;
 pub mod json;
 mod mac;
-mod nearest;
+pub mod nearest;
 pub mod observe;
 #[cfg(feature = "cli")]
 pub mod playground;
+pub mod process;
 #[cfg(feature = "cli")]
 pub mod redis_server;
 pub mod run;

@@ -26,7 +26,7 @@ pub fn check_set(documents: &[Document]) -> Result<Vec<Checked>, Problems> {
 /// Each document by itself.
 pub(super) fn check_each(documents: &[Document]) -> (Vec<Option<Checked>>, Vec<Problem>) {
     let mut problems = Vec::new();
-    let mut check = |document| match Checked::from_document(document) {
+    let mut check = |document| match Checked::of(document) {
         Ok(checked) => Some(checked),
         Err(found) => {
             problems.extend(found.into_vec());

@@ -1,6 +1,6 @@
 //! Runs from outside: enqueue, look at, list, stop, resume.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,6 +20,9 @@ pub const IDEMPOTENCY_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs looked at for one page of a filtered list; a page may be short, its cursor goes on.
 const LIST_LOOKS_MAX: usize = 2_000;
+
+/// Live runs that are read by one command.
+const LIVE_BATCH: usize = 500;
 
 /// What became of a request to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,7 +225,42 @@ impl Store {
         }
     }
 
+    /// What was asked for of every run of a partition that has not ended.
+    ///
+    /// # Errors
+    /// When Redis can't be reached, or what it holds can't be read.
+    pub async fn live_runs(&self, partition: u16) -> Result<Vec<RunRequest>, StoreError> {
+        let prefix = self.partition(partition);
+        let mut connection = self.pooled().await?;
+        let (mut cursor, mut found, mut seen) = ("0".to_owned(), Vec::new(), HashSet::new());
+        loop {
+            let mut scan = redis::cmd("SSCAN");
+            scan.arg(format!("{prefix}live")).arg(&cursor).arg("COUNT").arg(LIVE_BATCH);
+            let (next, mut ids): (String, Vec<String>) = scan.query_async(&mut connection).await?;
+            // A scan may bring a member twice.
+            ids.retain(|id| seen.insert(id.clone()));
+            let mut pipe = redis::pipe();
+            for id in &ids {
+                pipe.cmd("HGET").arg(format!("{prefix}run:{id}")).arg("request");
+            }
+            if !ids.is_empty() {
+                let requests: Vec<Option<String>> = pipe.query_async(&mut connection).await?;
+                for request in requests.into_iter().flatten() {
+                    let damaged = |error| StoreError::Damaged(format!("a run's request can't be read: {error}"));
+                    found.push(serde_json::from_str(&request).map_err(damaged)?);
+                }
+            }
+            if next == "0" {
+                return Ok(found);
+            }
+            cursor = next;
+        }
+    }
+
     async fn records(&self, ids: &[Position]) -> Result<Vec<Option<RunRecord>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut pipe = redis::pipe();
         for at in ids {
             pipe.cmd("HGETALL").arg(format!("{}run:{}", self.of_run(at.run), at.run));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The module plan: each room of the library, and the rooms it may import. Imports go one way; the engine knows neither
 /// queue nor HTTP, and the scheduler knows neither engine, source nor delivery. A new arrow is a decision made here.
-const PLAN: [(&str, &[&str]); 23] = [
+const PLAN: [(&str, &[&str]); 24] = [
     ("backoff", &[]),
     ("clock", &[]),
     ("egress", &[]),
@@ -49,32 +49,17 @@ const PLAN: [(&str, &[&str]); 23] = [
         ],
     ),
     ("scheduler", &["backoff", "clock", "definition", "id", "json", "run", "schedule", "settings", "store"]),
-    (
-        "api",
-        &[
-            "backoff",
-            "clock",
-            "definition",
-            "egress",
-            "id",
-            "json",
-            "run",
-            "schedule",
-            "scheduler",
-            "settings",
-            "store",
-        ],
-    ),
+    ("api", &["clock", "definition", "id", "json", "nearest", "run", "settings", "store"]),
+    ("process", &["api", "clock", "observe", "scheduler", "seal", "settings", "store"]),
     ("playground", &["clock", "id", "json", "settings"]),
     ("redis_server", &["clock", "settings"]),
 ];
 
 /// Rooms of the plan that nobody has built yet.
-const NOT_BUILT_YET: [&str; 3] = ["api", "playground", "redis_server"];
+const NOT_BUILT_YET: [&str; 0] = [];
 
 /// Settings that nothing obeys yet.
-const NOT_READ_YET: [&str; 6] =
-    ["log_entries_max", "total_bytes_max", "listen", "body_bytes_max", "request_timeout", "json_depth_max"];
+const NOT_READ_YET: [&str; 2] = ["log_entries_max", "total_bytes_max"];
 
 /// A file that can't be read from the top in one go wants to be two.
 const LINES_MAX: usize = 600;
@@ -201,7 +186,7 @@ fn imports_follow_the_plan() {
             ));
             continue;
         };
-        if path.ends_with("tests.rs") {
+        if path.ends_with("tests.rs") || modules(&path).iter().any(|module| module == "tests") {
             continue;
         }
         for import in imports(&path, &read(&path)) {
