@@ -10,8 +10,8 @@ use tracing::{Instrument, debug, info};
 
 use super::machine::{Effect, Gate, Machine, Park};
 use super::seam::{
-    Courier, Delivery, Entry, FetchError, FetchErrorKind, FetchRequest, Journal, JournalError, LogLine, Notice, Page,
-    SendGuard, Source, Verdict,
+    Courier, Delivery, Entry, FetchError, FetchErrorKind, FetchRequest, Journal, JournalError, LogLine,
+    Notice, Page, SendGuard, Source, Verdict,
 };
 use crate::run::Outcome;
 
@@ -124,7 +124,8 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                 }
                 Effect::Deliver(delivery) => {
                     if self.fetch_ahead && ahead.is_none() {
-                        ahead = machine.ahead(self.journal.now()).and_then(|request| self.begin(request, gate));
+                        ahead =
+                            machine.ahead(self.journal.now()).and_then(|request| self.begin(request, gate));
                     }
                     let verdict = self.courier.deliver(&delivery, self.guard.as_ref()).await;
                     if matches!(verdict, Verdict::Failed(_)) {
@@ -153,7 +154,8 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
             match begun {
                 Some(task) => task.await.ok(),
                 None => {
-                    let room = Arc::clone(&self.budget.room).acquire_many_owned(self.budget.page_units).await.ok();
+                    let room =
+                        Arc::clone(&self.budget.room).acquire_many_owned(self.budget.page_units).await.ok();
                     Some(fetch(&*self.source, &*self.journal, request, gate, room).await)
                 }
             }
@@ -167,7 +169,8 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
     /// Begins to fetch ahead, if there is room for it.
     fn begin(&self, request: FetchRequest, gate: Gate) -> Option<Ahead> {
         let room = Arc::clone(&self.budget.room).try_acquire_many_owned(self.budget.page_units).ok()?;
-        let (source, journal, wanted) = (Arc::clone(&self.source), Arc::clone(&self.journal), request.clone());
+        let (source, journal, wanted) =
+            (Arc::clone(&self.source), Arc::clone(&self.journal), request.clone());
         let task = async move { fetch(&*source, &*journal, wanted, gate, Some(room)).await };
         Some(Ahead { request, task: AbortOnDropHandle::new(tokio::spawn(task.in_current_span())) })
     }
@@ -177,7 +180,12 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         self.leaving.is_cancelled() || self.guard.permit().is_none()
     }
 
-    async fn save(&self, machine: &mut Machine, gate: &mut Gate, log: Option<LogLine>) -> Result<(), JournalError> {
+    async fn save(
+        &self,
+        machine: &mut Machine,
+        gate: &mut Gate,
+        log: Option<LogLine>,
+    ) -> Result<(), JournalError> {
         let entry = Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), log };
         let notice = self.journal.save(entry).await?;
         machine.saved();
@@ -198,7 +206,11 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
 
     async fn park(&self, machine: &mut Machine, park: Park, log: Option<LogLine>) -> Ending {
         let note = Some(format!("{}; until {}", park.reason, park.until.rfc3339()));
-        let log = log.filter(|line| line.note.is_some()).or(Some(LogLine { what: park.status.to_string(), seq: None, note }));
+        let log = log.filter(|line| line.note.is_some()).or(Some(LogLine {
+            what: park.status.to_string(),
+            seq: None,
+            note,
+        }));
         let entry = Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), log };
         match self.journal.park(entry, &park).await {
             Ok(()) => {

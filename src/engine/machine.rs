@@ -336,7 +336,8 @@ impl Machine {
 
     fn page(&mut self, page: Page, now: Millis) {
         // Trouble with a delivery goes on: a page that was let go for want of room is fetched again for it.
-        self.checkpoint.trouble = self.checkpoint.trouble.take().filter(|trouble| trouble.about == TroubleAbout::Delivery);
+        self.checkpoint.trouble =
+            self.checkpoint.trouble.take().filter(|trouble| trouble.about == TroubleAbout::Delivery);
         self.checkpoint.limit = None;
         let Some(node) = self.top().map(|frame| frame.node) else { return };
         let counts = self.counts(node);
@@ -364,7 +365,12 @@ impl Machine {
             Verdict::Acknowledged => self.acknowledged(now),
             Verdict::Refused { reason } if self.is_starting() => self.refused(&reason, now),
             Verdict::Refused { reason } => self.delivery_trouble(
-                super::seam::DeliveryError { status: Some(400), message: reason, retry_after: None, attempts: 1 },
+                super::seam::DeliveryError {
+                    status: Some(400),
+                    message: reason,
+                    retry_after: None,
+                    attempts: 1,
+                },
                 now,
             ),
             Verdict::Failed(error) => self.delivery_trouble(error, now),
@@ -381,7 +387,10 @@ impl Machine {
             self.drop_stage(&staged.stage);
         }
         let reason = format!("the webhook refused the run: {reason}");
-        self.decide(Outcome { status: Status::Stopped, reason: Some(reason), code: Some("refused".into()) }, now);
+        self.decide(
+            Outcome { status: Status::Stopped, reason: Some(reason), code: Some("refused".into()) },
+            now,
+        );
     }
 
     fn acknowledged(&mut self, now: Millis) {
@@ -438,8 +447,11 @@ impl Machine {
     pub fn stop(&mut self, reason: &str, now: Millis) {
         if self.checkpoint.outcome.is_none() {
             self.held = None;
-            let outcome =
-                Outcome { status: Status::Stopped, reason: Some(reason.to_owned()), code: Some("stopped".into()) };
+            let outcome = Outcome {
+                status: Status::Stopped,
+                reason: Some(reason.to_owned()),
+                code: Some("stopped".into()),
+            };
             self.decide(outcome, now);
         }
     }
@@ -448,7 +460,10 @@ impl Machine {
     pub fn fail(&mut self, code: &str, reason: String, now: Millis) {
         if self.checkpoint.outcome.is_none() {
             self.held = None;
-            self.decide(Outcome { status: Status::Failed, reason: Some(reason), code: Some(code.into()) }, now);
+            self.decide(
+                Outcome { status: Status::Failed, reason: Some(reason), code: Some(code.into()) },
+                now,
+            );
         }
     }
 
@@ -490,9 +505,8 @@ impl Machine {
             TroubleAbout::Delivery => true,
             TroubleAbout::Source | TroubleAbout::Credentials => self.checkpoint.outbox.is_empty(),
         };
-        (blocks && *until > now).then(|| {
-            Effect::Park(Park { until: *until, status: Status::Retrying, reason: reason.clone() })
-        })
+        (blocks && *until > now)
+            .then(|| Effect::Park(Park { until: *until, status: Status::Retrying, reason: reason.clone() }))
     }
 
     fn parked_for_limit(&self, now: Millis) -> Option<Effect> {

@@ -107,7 +107,12 @@ impl Store {
     ///
     /// # Errors
     /// When Redis can't be written for as long as `patience`.
-    pub async fn release(&self, fence: Fence<'_>, write: &Write<'_>, patience: Duration) -> Result<bool, StoreError> {
+    pub async fn release(
+        &self,
+        fence: Fence<'_>,
+        write: &Write<'_>,
+        patience: Duration,
+    ) -> Result<bool, StoreError> {
         let mut call = self.scripts.release.key(self.of_run(fence.run));
         call.arg(1);
         add_write(&mut call, fence, write);
@@ -140,7 +145,11 @@ impl Store {
     ///
     /// # Errors
     /// When Redis can't be reached.
-    pub async fn renew(&self, runs: &[(RunId, u64, String)], lease: Duration) -> Result<Vec<Renewal>, StoreError> {
+    pub async fn renew(
+        &self,
+        runs: &[(RunId, u64, String)],
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, StoreError> {
         let Some((first, ..)) = runs.first() else { return Ok(Vec::new()) };
         let mut call = self.scripts.renew.key(self.of_run(*first));
         call.arg(millis(lease));
@@ -149,7 +158,9 @@ impl Store {
         }
         let answer: Vec<String> = self.call(&call, PATIENCE).await?;
         let renewal = |pair: &[String]| match pair {
-            [state, stop] if state == "ok" => Renewal::Held { stop: (!stop.is_empty()).then(|| stop.clone()) },
+            [state, stop] if state == "ok" => {
+                Renewal::Held { stop: (!stop.is_empty()).then(|| stop.clone()) }
+            }
             _ => Renewal::Lost,
         };
         Ok(answer.chunks(2).map(renewal).collect())

@@ -42,7 +42,8 @@ pub(super) async fn execute(worker: &Worker, claim: Claim, claimed: Instant) {
         worker.leaving.clone(),
     ));
     worker.leases.add(Arc::clone(&lease));
-    let journal = Arc::new(StoreJournal::new(worker.store.clone(), Arc::clone(&lease), length, &claim, claimed));
+    let journal =
+        Arc::new(StoreJournal::new(worker.store.clone(), Arc::clone(&lease), length, &claim, claimed));
     info!(resumed = claim.checkpoint.is_some(), "run claimed");
     let ending = drive(worker, claim, &lease, &journal).await;
     worker.leases.remove(&lease);
@@ -61,7 +62,12 @@ struct Parts {
     unusable: Option<(&'static str, String)>,
 }
 
-async fn drive(worker: &Worker, claim: Claim, lease: &Arc<Lease>, journal: &Arc<StoreJournal>) -> Option<Ending> {
+async fn drive(
+    worker: &Worker,
+    claim: Claim,
+    lease: &Arc<Lease>,
+    journal: &Arc<StoreJournal>,
+) -> Option<Ending> {
     let parts = parts(worker, &claim, lease).await?;
     let notice = Notice { stop: claim.stop.clone(), gate: gate(claim.gate) };
     let now = journal.now();
@@ -73,7 +79,12 @@ async fn drive(worker: &Worker, claim: Claim, lease: &Arc<Lease>, journal: &Arc<
     if let Some((code, reason)) = parts.unusable {
         machine.fail(code, reason, now);
     }
-    let source = LiveSource::new(worker.live.clone(), parts.integration, claim.request.account.clone(), worker.source_http.clone());
+    let source = LiveSource::new(
+        worker.live.clone(),
+        parts.integration,
+        claim.request.account.clone(),
+        worker.source_http.clone(),
+    );
     let driver = Driver {
         source: Arc::new(source),
         courier: Arc::clone(&worker.courier),
@@ -161,8 +172,14 @@ async fn try_parts(worker: &Worker, claim: &Claim) -> Result<Parts, LiveError> {
     let mut facts = facts(claim, webhooks, worker.settings.stage.run_bytes_max);
     facts.context = account.context.clone();
     facts.tenant_id = account.tenant_id.clone();
-    let poison = claim.poison.clone().map(|story| ("poison", format!("the run {story}; it is not tried again")));
-    Ok(Parts { plan: Plan::compile(&job, &integration), integration: Some(integration), facts, unusable: poison })
+    let poison =
+        claim.poison.clone().map(|story| ("poison", format!("the run {story}; it is not tried again")));
+    Ok(Parts {
+        plan: Plan::compile(&job, &integration),
+        integration: Some(integration),
+        facts,
+        unusable: poison,
+    })
 }
 
 /// A run that can only be failed: with the reason, and without touching its source.

@@ -28,7 +28,13 @@ pub(super) struct StoreJournal {
 }
 
 impl StoreJournal {
-    pub(super) fn new(store: Store, lease: Arc<Lease>, lease_length: Duration, claim: &Claim, claimed: Instant) -> Self {
+    pub(super) fn new(
+        store: Store,
+        lease: Arc<Lease>,
+        lease_length: Duration,
+        claim: &Claim,
+        claimed: Instant,
+    ) -> Self {
         Self {
             store,
             lease,

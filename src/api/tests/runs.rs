@@ -75,8 +75,7 @@ async fn arguments_stay_as_they_were_written() {
 #[tokio::test]
 async fn a_request_is_refused_with_everything_that_is_wrong() {
     let fixture = Fixture::applied().await;
-    let body =
-        json!({ "sync_jobid": "full", "args": [1], "error_handling": "stop", "webhook_id": 7, "force": true });
+    let body = json!({ "sync_jobid": "full", "args": [1], "error_handling": "stop", "webhook_id": 7, "force": true });
     let (status, answer) = fixture.post("/sync-job-run", &body).await;
     assert_eq!(status, 422);
     let details = answer["details"].as_array().unwrap();

@@ -15,8 +15,8 @@ use crate::definition::webhook::EventType;
 use crate::engine::driver::{Budget, Driver, Ending};
 use crate::engine::machine::{Gate, Machine, Park};
 use crate::engine::seam::{
-    Courier, Cursor, Delivery, DeliveryError, Entry, FetchError, FetchErrorKind, FetchRequest, Journal, JournalError,
-    Notice, Page, SendGuard, Source, Verdict,
+    Courier, Cursor, Delivery, DeliveryError, Entry, FetchError, FetchErrorKind, FetchRequest, Journal,
+    JournalError, Notice, Page, SendGuard, Source, Verdict,
 };
 use crate::run::{Outcome, Status};
 
@@ -69,7 +69,10 @@ struct Hook {
 impl Courier for Hook {
     async fn deliver(&self, delivery: &Delivery, _guard: &dyn SendGuard) -> Verdict {
         let seq = delivery.seq.unwrap_or_default();
-        tell(&self.story, format!("deliver {} {seq}", delivery.event.as_str().trim_start_matches("sync_job_run:")));
+        tell(
+            &self.story,
+            format!("deliver {} {seq}", delivery.event.as_str().trim_start_matches("sync_job_run:")),
+        );
         if seq == 1 && self.wait_for_fetch_ahead {
             self.pages.fetched.notified().await;
             self.pages.fetched.notified().await;
@@ -78,7 +81,12 @@ impl Courier for Hook {
             leaving.cancel();
         }
         if self.fail && delivery.event == EventType::Record {
-            return Verdict::Failed(DeliveryError { status: None, message: "cut".into(), retry_after: None, attempts: 1 });
+            return Verdict::Failed(DeliveryError {
+                status: None,
+                message: "cut".into(),
+                retry_after: None,
+                attempts: 1,
+            });
         }
         Verdict::Acknowledged
     }
@@ -146,8 +154,13 @@ struct Setting {
     lose_after: usize,
 }
 
-const CALM: Setting =
-    Setting { limit_second: false, wait_for_fetch_ahead: false, fail: false, leave_during_page: false, lose_after: 99 };
+const CALM: Setting = Setting {
+    limit_second: false,
+    wait_for_fetch_ahead: false,
+    fail: false,
+    leave_during_page: false,
+    lose_after: 99,
+};
 
 async fn drive(setting: Setting) -> (Ending, Vec<String>) {
     let story = Story::default();
@@ -167,7 +180,11 @@ async fn drive(setting: Setting) -> (Ending, Vec<String>) {
     let driver = Driver {
         source: pages,
         courier: Arc::new(hook),
-        journal: Arc::new(Log { story: Arc::clone(&story), lose_after: setting.lose_after, saves: Mutex::default() }),
+        journal: Arc::new(Log {
+            story: Arc::clone(&story),
+            lose_after: setting.lose_after,
+            saves: Mutex::default(),
+        }),
         guard: Arc::new(Ours),
         leaving,
         budget: Budget::new(1 << 20, 1 << 10),

@@ -254,7 +254,10 @@ impl World {
             return error(FetchErrorKind::Transient);
         }
         if self.chance(self.luck.limited) {
-            self.gate = Gate { generation: self.gate.generation + 1, opens_at: self.now.plus(Duration::from_secs(5)) };
+            self.gate = Gate {
+                generation: self.gate.generation + 1,
+                opens_at: self.now.plus(Duration::from_secs(5)),
+            };
             return error(FetchErrorKind::RateLimited { wait: Duration::from_secs(5) });
         }
         if self.chance(self.luck.permanent) {
@@ -267,7 +270,8 @@ impl World {
     }
 
     fn page(&mut self, request: &FetchRequest) -> Page {
-        let parent = json::get(request.query.as_str(), &["parent"]).map(|text| json::text_of(text).into_owned());
+        let parent =
+            json::get(request.query.as_str(), &["parent"]).map(|text| json::text_of(text).into_owned());
         let parent = parent.unwrap_or_default();
         let number = match &request.cursor {
             Cursor::Start => 0,
@@ -281,16 +285,25 @@ impl World {
             self.spent.insert(address);
         }
         let ids = record_ids(&request.resource, &parent, number);
-        let body = format!("[{}]", ids.iter().map(|id| format!("{{\"id\":\"{id}\"}}")).collect::<Vec<_>>().join(","));
+        let body = format!(
+            "[{}]",
+            ids.iter().map(|id| format!("{{\"id\":\"{id}\"}}")).collect::<Vec<_>>().join(",")
+        );
         let records = json::elements(&body).expect("an array");
-        let next = (number + 1 < pages(&request.resource, &parent)).then(|| Cursor::Token((number + 1).to_string()));
+        let next =
+            (number + 1 < pages(&request.resource, &parent)).then(|| Cursor::Token((number + 1).to_string()));
         Page { records, body: Bytes::from(body), next, replayable: !self.luck.single_use_cursors }
     }
 
     fn deliver(&mut self, delivery: &Delivery) -> Verdict {
         self.deliveries += 1;
         let failed = |attempts| {
-            Verdict::Failed(DeliveryError { status: Some(503), message: "down".into(), retry_after: None, attempts })
+            Verdict::Failed(DeliveryError {
+                status: Some(503),
+                message: "down".into(),
+                retry_after: None,
+                attempts,
+            })
         };
         let dead = self.dead_after.is_some_and(|after| self.deliveries > after);
         let refused = self.refuse && delivery.event == EventType::RunStarted;
@@ -322,8 +335,12 @@ impl World {
     }
 
     pub(super) fn events(&self, event: EventType) -> usize {
-        let ids: BTreeSet<&str> =
-            self.received.iter().filter(|received| received.event == event).map(|received| received.id.as_str()).collect();
+        let ids: BTreeSet<&str> = self
+            .received
+            .iter()
+            .filter(|received| received.event == event)
+            .map(|received| received.id.as_str())
+            .collect();
         ids.len()
     }
 
@@ -350,19 +367,23 @@ impl World {
     pub(super) fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         let expected = self.expected();
-        for webhook in self.facts.webhooks.iter().filter(|webhook| webhook.takes.contains(&EventType::Record)) {
+        for webhook in self.facts.webhooks.iter().filter(|webhook| webhook.takes.contains(&EventType::Record))
+        {
             let mut got = BTreeSet::new();
             for received in self.acknowledged().filter(|received| received.webhook == webhook.id.as_str()) {
                 got.extend(records_of(received));
             }
-            missing.extend(expected.iter().filter(|id| !got.contains(*id)).map(|id| format!("{}: {id}", webhook.id)));
+            missing.extend(
+                expected.iter().filter(|id| !got.contains(*id)).map(|id| format!("{}: {id}", webhook.id)),
+            );
         }
         missing
     }
 
     fn expected(&self) -> BTreeSet<String> {
         let mut expected = BTreeSet::new();
-        let mut lists: Vec<(usize, String)> = self.plan.roots.iter().map(|&root| (root, String::new())).collect();
+        let mut lists: Vec<(usize, String)> =
+            self.plan.roots.iter().map(|&root| (root, String::new())).collect();
         while let Some((index, parent)) = lists.pop() {
             let node = &self.plan.nodes[index];
             for number in 0..pages(&node.resource, &parent) {
@@ -382,7 +403,11 @@ impl World {
         let mut bodies: BTreeMap<&str, &Bytes> = BTreeMap::new();
         let mut ids: BTreeMap<&Bytes, &str> = BTreeMap::new();
         for received in &self.received {
-            assert_eq!(*bodies.entry(&received.id).or_insert(&received.body), &received.body, "one id, two bodies");
+            assert_eq!(
+                *bodies.entry(&received.id).or_insert(&received.body),
+                &received.body,
+                "one id, two bodies"
+            );
             assert_eq!(*ids.entry(&received.body).or_insert(&received.id), received.id, "one body, two ids");
             let text = std::str::from_utf8(&received.body).expect("UTF-8");
             assert_eq!(json::get(text, &["id"]).map(json::text_of).as_deref(), Some(received.id.as_str()));
@@ -394,7 +419,11 @@ impl World {
         if self.outcome().status == Status::Completed {
             let kept: Vec<&String> = self.stages.keys().filter(|name| *name != "frozen").collect();
             assert!(kept.is_empty(), "stages left behind: {kept:?}");
-            assert!(checkpoint.outbox.is_empty() && checkpoint.terminal.is_empty() && checkpoint.frames.is_empty());
+            assert!(
+                checkpoint.outbox.is_empty()
+                    && checkpoint.terminal.is_empty()
+                    && checkpoint.frames.is_empty()
+            );
         }
     }
 
@@ -413,7 +442,9 @@ impl World {
                     assert!(terminal.len() < attempts, "a page after the end");
                     last = seq;
                 }
-                EventType::RunCompleted | EventType::RunFailed | EventType::RunStopped => drop(terminal.insert(&received.id)),
+                EventType::RunCompleted | EventType::RunFailed | EventType::RunStopped => {
+                    drop(terminal.insert(&received.id))
+                }
                 EventType::RateLimited => {
                     let text = std::str::from_utf8(&received.body).expect("UTF-8");
                     let until = json::get(text, &["payload", "resumes_at"]).map(str::to_owned);
@@ -433,7 +464,11 @@ impl World {
         let undelivered = self.checkpoint().terminal_undelivered;
         match self.outcome().status {
             Status::Completed if takes(EventType::RunCompleted) => assert_eq!(started.len(), 1),
-            _ => assert!(undelivered || terminal.len() <= attempts, "{} ends, {attempts} attempts", terminal.len()),
+            _ => assert!(
+                undelivered || terminal.len() <= attempts,
+                "{} ends, {attempts} attempts",
+                terminal.len()
+            ),
         }
     }
 }
@@ -460,7 +495,9 @@ fn pages(resource: &str, parent: &str) -> u64 {
 }
 
 fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |acc, byte| (acc ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)) >> 7
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |acc, byte| (acc ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+        >> 7
 }
 
 /// A number below `bound` (`SplitMix64`).
