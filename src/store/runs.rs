@@ -177,7 +177,8 @@ impl Store {
     pub async fn run(&self, run: RunId) -> Result<Option<RunRecord>, StoreError> {
         let key = format!("{}run:{run}", self.of_run(run));
         let mut connection = self.pooled().await?;
-        let fields: HashMap<String, String> = redis::cmd("HGETALL").arg(key).query_async(&mut connection).await?;
+        let fields: HashMap<String, String> =
+            redis::cmd("HGETALL").arg(key).query_async(&mut connection).await?;
         if fields.is_empty() { Ok(None) } else { record(&fields).map(Some) }
     }
 
@@ -246,7 +247,8 @@ impl Store {
             if !ids.is_empty() {
                 let requests: Vec<Option<String>> = pipe.query_async(&mut connection).await?;
                 for request in requests.into_iter().flatten() {
-                    let damaged = |error| StoreError::Damaged(format!("a run's request can't be read: {error}"));
+                    let damaged =
+                        |error| StoreError::Damaged(format!("a run's request can't be read: {error}"));
                     found.push(serde_json::from_str(&request).map_err(damaged)?);
                 }
             }
@@ -267,7 +269,10 @@ impl Store {
         }
         let mut connection = self.pooled().await?;
         let answers: Vec<HashMap<String, String>> = pipe.query_async(&mut connection).await?;
-        answers.iter().map(|fields| if fields.is_empty() { Ok(None) } else { record(fields).map(Some) }).collect()
+        answers
+            .iter()
+            .map(|fields| if fields.is_empty() { Ok(None) } else { record(fields).map(Some) })
+            .collect()
     }
 
     /// The ids of the next `limit` runs after `position` over all partitions, merged by time.
@@ -333,7 +338,11 @@ impl Store {
         call.arg(run.to_string()).arg(u64::try_from(resumable.as_millis()).unwrap_or(u64::MAX)).arg(1);
         let answer: Vec<redis::Value> = self.call(&call, PATIENCE).await?;
         let text = |index: usize| -> String {
-            answer.get(index).cloned().and_then(|value| redis::from_redis_value(value).ok()).unwrap_or_default()
+            answer
+                .get(index)
+                .cloned()
+                .and_then(|value| redis::from_redis_value(value).ok())
+                .unwrap_or_default()
         };
         Ok(match text(0).as_str() {
             "missing" => Resumed::Missing,
@@ -360,7 +369,9 @@ impl Position {
             let (created, run) = text.split_once('~')?;
             Some(Self { created: created.parse().ok()?, run: run.parse().ok()? })
         };
-        read().ok_or_else(|| StoreError::Unfit(format!("{text:?} is no cursor of this list; leave it out to start over")))
+        read().ok_or_else(|| {
+            StoreError::Unfit(format!("{text:?} is no cursor of this list; leave it out to start over"))
+        })
     }
 }
 
