@@ -26,18 +26,27 @@ pub(crate) struct Options {
 
 /// Serves until Ctrl-C.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let settings = helpdesk::Settings { port: options.source_port, token: options.token, ..Default::default() };
+    let settings =
+        helpdesk::Settings { port: options.source_port, token: options.token, ..Default::default() };
     let helpdesk = Helpdesk::start(settings).await.context("the helpdesk can't listen; try --source-port")?;
-    let settings = receiver::Settings { port: options.receiver_port, secret: options.secret, ..Default::default() };
-    let receiver = Receiver::start(settings).await.context("the receiver can't listen; try --receiver-port")?;
+    let settings =
+        receiver::Settings { port: options.receiver_port, secret: options.secret, ..Default::default() };
+    let receiver =
+        Receiver::start(settings).await.context("the receiver can't listen; try --receiver-port")?;
     receiver.script(|received| {
         anstream::println!("{}", line(received));
         None
     });
     anstream::println!("{BOLD}rapidbridge playground{BOLD:#}");
-    anstream::println!("  helpdesk  {}/api/v1/tickets   bearer token: {}", helpdesk.url(), helpdesk.settings().token);
+    anstream::println!(
+        "  helpdesk  {}/api/v1/tickets   bearer token: {}",
+        helpdesk.url(),
+        helpdesk.settings().token
+    );
     anstream::println!("  receiver  {}   secret: the one of --secret", receiver.url());
-    anstream::println!("{DIM}Every request with a good signature is printed and answered 200. Ctrl-C ends it.{DIM:#}\n");
+    anstream::println!(
+        "{DIM}Every request with a good signature is printed and answered 200. Ctrl-C ends it.{DIM:#}\n"
+    );
     tokio::signal::ctrl_c().await.context("Ctrl-C can't be heard")?;
     Ok(())
 }
