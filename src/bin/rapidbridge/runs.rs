@@ -157,7 +157,10 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
         ("created", Some(run.created_at.clone())),
         ("started", run.started_at.clone()),
         ("finished", run.finished_at.clone()),
-        ("changed since", run.previous_run_date.clone()),
+        (
+            "changed since",
+            run.previous_run_date.clone().filter(|date| !date.starts_with("1970-01-01T00:00:00")),
+        ),
         ("place", (!run.status.is_terminal()).then(|| run.place.clone())),
         ("worker", run.worker.clone().filter(|_| !run.status.is_terminal())),
         ("node", run.node.clone().filter(|_| !run.status.is_terminal())),
