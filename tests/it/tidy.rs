@@ -73,8 +73,15 @@ const PLAN: [(&str, &[&str]); 23] = [
 const NOT_BUILT_YET: [&str; 3] = ["api", "playground", "redis_server"];
 
 /// Settings that nothing obeys yet.
-const NOT_READ_YET: [&str; 6] =
-    ["log_entries_max", "total_bytes_max", "listen", "body_bytes_max", "request_timeout", "json_depth_max"];
+const NOT_READ_YET: [&str; 7] = [
+    "log_entries_max",
+    "total_bytes_max",
+    "tokens",
+    "listen",
+    "body_bytes_max",
+    "request_timeout",
+    "json_depth_max",
+];
 
 /// A file that can't be read from the top in one go wants to be two.
 const LINES_MAX: usize = 600;
