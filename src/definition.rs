@@ -36,6 +36,8 @@ pub use set::check_set;
 pub use trigger::Trigger;
 pub use webhook::Webhook;
 
+use std::sync::Arc;
+
 /// Fields that an API adds to what it returns; they may come back and mean nothing.
 const BOOKKEEPING: &[&str] = &["kind", "environment_id", "created_at", "updated_at", "revision"];
 
@@ -43,15 +45,15 @@ const BOOKKEEPING: &[&str] = &["kind", "environment_id", "created_at", "updated_
 #[derive(Debug, Clone)]
 pub enum Checked {
     /// A third-party API.
-    Integration(Box<Integration>),
+    Integration(Arc<Integration>),
     /// A customer's connection to one.
-    Account(Box<Account>),
+    Account(Arc<Account>),
     /// A customer's endpoint.
-    Webhook(Box<Webhook>),
+    Webhook(Arc<Webhook>),
     /// A plan.
-    SyncJob(Box<SyncJob>),
+    SyncJob(Arc<SyncJob>),
     /// A schedule.
-    Trigger(Box<Trigger>),
+    Trigger(Arc<Trigger>),
 }
 
 impl Checked {
@@ -59,18 +61,29 @@ impl Checked {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn from_document(document: &Document) -> Result<Self, Problems> {
+    pub fn of(document: &Document) -> Result<Self, Problems> {
         Ok(match document.kind {
-            Kind::Integration => Self::Integration(Box::new(Integration::from_document(document)?)),
-            Kind::Account => Self::Account(Box::new(Account::from_document(document)?)),
-            Kind::Webhook => Self::Webhook(Box::new(Webhook::from_document(document)?)),
-            Kind::SyncJob => Self::SyncJob(Box::new(SyncJob::from_document(document)?)),
-            Kind::Trigger => Self::Trigger(Box::new(Trigger::from_document(document)?)),
+            Kind::Integration => Self::Integration(Arc::new(Integration::from_document(document)?)),
+            Kind::Account => Self::Account(Arc::new(Account::from_document(document)?)),
+            Kind::Webhook => Self::Webhook(Arc::new(Webhook::from_document(document)?)),
+            Kind::SyncJob => Self::SyncJob(Arc::new(SyncJob::from_document(document)?)),
+            Kind::Trigger => Self::Trigger(Arc::new(Trigger::from_document(document)?)),
         })
     }
 }
 
 impl Checked {
+    /// What it defines.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Integration(_) => Kind::Integration,
+            Self::Account(_) => Kind::Account,
+            Self::Webhook(_) => Kind::Webhook,
+            Self::SyncJob(_) => Kind::SyncJob,
+            Self::Trigger(_) => Kind::Trigger,
+        }
+    }
+
     /// The integration, when it is one.
     pub fn integration(&self) -> Option<&Integration> {
         if let Self::Integration(integration) = self { Some(integration) } else { None }
@@ -126,10 +139,10 @@ pub fn read_and_check<'f>(
     }
 }
 
-/// Whether `text` can name a resource, a method or a node: it becomes a part of paths.
+/// Whether `text` can name a resource, a method or a node. A dot would part it in a placeholder's path.
 fn is_plain_name(text: &str) -> bool {
     const NAME_BYTES_MAX: usize = 128;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '/' | '.');
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '/');
     !text.is_empty() && text.len() <= NAME_BYTES_MAX && text.chars().all(plain)
 }
 

@@ -127,7 +127,11 @@ impl Worker {
         self.tasks.close();
         let timeout = self.settings.worker.drain_timeout;
         if tokio::time::timeout(timeout, self.tasks.wait()).await.is_err() {
-            warn!(worker = self.name, runs = self.leases.len(), "drain time-out: what is in flight is let go");
+            warn!(
+                worker = self.name,
+                runs = self.leases.len(),
+                "drain time-out: what is in flight is let go"
+            );
             self.leases.revoke_all();
             // Their tasks see it at once; whoever waits for the network is dropped with the process.
             let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await;

@@ -104,6 +104,17 @@ impl Document {
         Self::read(body.clone(), Some(kind), None)
     }
 
+    /// The body without the values of its [`Kind::secret_pointers`]: what an API may return.
+    pub fn public_body(&self) -> Value {
+        let mut body = self.body.clone();
+        for pointer in self.kind.secret_pointers() {
+            if let Some(members) = body.as_object_mut() {
+                members.shift_remove(pointer.trim_start_matches('/'));
+            }
+        }
+        body
+    }
+
     /// Kind and id of `body`; its other fields are not looked at.
     pub(super) fn read(
         body: Value,

@@ -109,9 +109,8 @@ fn document(loose: Loose, env: &dyn Fn(&str) -> Option<String>) -> (Option<Docum
 }
 
 fn syntax_problem(name: &str, lines: &[String], error: yaml::SyntaxError) -> Problem {
-    // Where the structure can't be told, neither can what is a secret: no line of a file that has any.
-    let mentions = |word: &str| lines.iter().any(|line| line.to_lowercase().contains(word));
-    let show = !["credentials:", "credentials\"", "secret", "password"].iter().any(|word| mentions(word));
+    // Where the structure can't be told, neither can what is a secret: no line of a file that may hold any.
+    let show = !lines.iter().any(|line| yaml::mentions_secret(line));
     let line_at =
         |position: Position| lines.get(usize::try_from(position.line).ok()?.checked_sub(1)?).cloned();
     Problem {

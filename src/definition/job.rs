@@ -49,17 +49,15 @@ impl SyncJob {
     }
 
     /// Which record a path such as `resources.ticketing.tickets.id` in `node` speaks of, and the path in it:
-    /// the ancestor's index and how many steps of `path` name it, `resources` included. `None` when the path
-    /// doesn't begin with `resources` or names no ancestor.
+    /// the nearest such ancestor's index and how many steps of `path` name it, `resources` included. `None` when
+    /// the path doesn't begin with `resources` or names no ancestor.
     pub fn record_of(&self, node: usize, path: &[String]) -> Option<(usize, usize)> {
         let (root, rest) = path.split_first()?;
         if root != "resources" {
             return None;
         }
         let named = |index: usize| Some((index, placeholders::steps_naming(self.nodes.get(index)?, rest)?));
-        let found = self.ancestors(node).into_iter().filter_map(named);
-        // The longest name wins, and among equals the nearest ancestor.
-        let (index, steps) = found.collect::<Vec<_>>().into_iter().rev().max_by_key(|(_, steps)| *steps)?;
+        let (index, steps) = self.ancestors(node).into_iter().find_map(named)?;
         Some((index, steps + 1))
     }
 }

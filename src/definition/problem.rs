@@ -33,6 +33,22 @@ pub struct Problem {
     pub(crate) source_line: Option<String>,
 }
 
+impl Problem {
+    /// A problem of something that comes from no file: a member of a request.
+    pub fn of_request(path: &str, message: &str, hint: Option<&str>) -> Self {
+        Self {
+            file: None,
+            line: None,
+            column: None,
+            document: None,
+            path: path.to_owned(),
+            message: message.to_owned(),
+            hint: hint.map(str::to_owned),
+            source_line: None,
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     /// `file:line:column: document: path: message`, then the line with a caret and the hint.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -26,7 +26,7 @@ pub fn check_set(documents: &[Document]) -> Result<Vec<Checked>, Problems> {
 /// Each document by itself.
 pub(super) fn check_each(documents: &[Document]) -> (Vec<Option<Checked>>, Vec<Problem>) {
     let mut problems = Vec::new();
-    let mut check = |document| match Checked::from_document(document) {
+    let mut check = |document| match Checked::of(document) {
         Ok(checked) => Some(checked),
         Err(found) => {
             problems.extend(found.into_vec());
@@ -121,6 +121,7 @@ impl Set<'_> {
         let job = self.find(|checked| checked.sync_job().filter(|job| job.id == trigger.job));
         if let (Some(account), Some(job)) = (account, job)
             && account.integration != job.integration
+            && self.integration(account.integration.as_str()).is_some()
         {
             let (reads, connects) = (job.integration.as_str(), account.integration.as_str());
             let message = format!("the job reads from {reads:?}, but this account connects to {connects:?}");
@@ -148,23 +149,22 @@ impl Set<'_> {
     }
 }
 
-/// Reports what the integration's address and authorization need and the account doesn't have.
+/// Reports what the integration's address and authorization need and the account doesn't have. A bare name is
+/// looked for in the context, then in the credentials; a credential's name may have dots.
 fn check_needs(root: &Spot<'_>, account: &Account, integration: &Integration) {
+    let has_credential = |path: &[String]| account.credentials.contains_key(&path.join("."));
     for path in integration.account_paths() {
-        let (field, key, there) = match path.as_slice() {
-            [root, key, ..] if root == "credentials" => {
-                ("credentials", key, account.credentials.contains_key(key))
+        let (field, path_in, there) = match path.split_first() {
+            Some((first, rest)) if first == "credentials" => ("credentials", rest, has_credential(rest)),
+            Some((first, rest)) if first == "context" => {
+                ("context", rest, account.context.get(rest).is_some())
             }
-            [root, rest @ ..] if root == "context" && !rest.is_empty() => {
-                ("context", &rest[0], account.context.get(rest).is_some())
-            }
-            [key, ..] => ("context", key, account.context.get(&path).is_some()),
-            [] => continue,
+            _ => ("context", path.as_slice(), account.context.get(&path).is_some() || has_credential(&path)),
         };
         if !there {
-            let shown = path.join(".");
+            let (shown, missing) = (path.join("."), path_in.join("."));
             let message = format!("integration {:?} needs {{{{{shown}}}}}", integration.name.as_str());
-            root.problem_at(&[field.to_owned()], &message, Some(&format!("add {key} to {field}")));
+            root.problem_at(&[field.to_owned()], &message, Some(&format!("add {missing} to {field}")));
         }
     }
 }
@@ -181,7 +181,8 @@ fn hint<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
         Some(near) => format!("did you mean {near:?}?"),
         None if known.is_empty() => "there is none at all; define it first".to_owned(),
         None if known.len() > SHOWN_MAX => format!("there are {}, …", known[..SHOWN_MAX].join(", ")),
-        None => format!("there is {}", known.join(", ")),
+        None if known.len() == 1 => format!("there is only {:?}", known[0]),
+        None => format!("there are {}", known.join(", ")),
     }
 }
 

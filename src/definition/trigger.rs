@@ -8,7 +8,7 @@ use super::job::ErrorHandling;
 use super::problem::Problems;
 use crate::id::{AccountId, JobId, TriggerId, WebhookId};
 use crate::json::Json;
-use crate::schedule::{CatchUp, Overlap, Schedule};
+use crate::schedule::{CATCH_UP_MAX, CatchUp, CronError, Overlap, Schedule, ScheduleError};
 
 /// A checked trigger.
 #[derive(Debug, Clone)]
@@ -41,12 +41,8 @@ pub struct Trigger {
 
 /// The most missed slots that `catch_up: all` makes up for when the trigger doesn't say.
 pub const CATCH_UP_LIMIT_DEFAULT: u32 = 10;
-/// The most missed slots that a trigger may make up for.
-pub const CATCH_UP_LIMIT_MAX: u32 = 1000;
 /// The most that a trigger may delay its slots.
 pub const JITTER_MAX: Duration = Duration::from_secs(24 * 3600);
-/// The longest interval of a trigger.
-pub const EVERY_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 impl Trigger {
     /// The trigger that `document` describes.
@@ -87,7 +83,7 @@ fn read(root: &Spot<'_>) -> Option<Trigger> {
         spot.choice(&[("latest", CatchUp::Latest), ("all", CatchUp::All), ("none", CatchUp::None)])
     });
     let catch_up_limit =
-        fields.or("catch_up_limit", CATCH_UP_LIMIT_DEFAULT, |spot| spot.whole(1..=CATCH_UP_LIMIT_MAX));
+        fields.or("catch_up_limit", CATCH_UP_LIMIT_DEFAULT, |spot| spot.whole(1..=CATCH_UP_MAX));
     let args = fields.or("args", Json::empty_object(), Spot::json_object);
     let error_handling = fields.maybe("error_handling", ErrorHandling::read);
     fields.finish();
@@ -126,14 +122,19 @@ fn schedule(fields: &Fields<'_>) -> Option<Schedule> {
         }
         (Some(cron), None) => {
             let (expression, timezone) = (cron.filled()?, timezone?);
-            Schedule::cron(expression, timezone).map_err(|error| cron.problem(&error.to_string(), None)).ok()
+            let report = |error: ScheduleError| {
+                let zone = matches!(error, ScheduleError::Cron(CronError::Timezone { .. }));
+                let spot = fields.get("timezone").filter(|_| zone).unwrap_or(cron);
+                spot.problem(&error.to_string(), None);
+            };
+            Schedule::cron(expression, timezone).map_err(report).ok()
         }
         (None, Some(every)) => {
             if let Some(timezone) = fields.get("timezone") {
                 let hint = "leave it out, or use cron_expression";
                 timezone.problem_of_key("an interval has no time zone", Some(hint));
             }
-            let interval = every.duration(Duration::ZERO..=EVERY_MAX)?;
+            let interval = every.duration(Duration::ZERO..=Duration::MAX)?;
             Schedule::every(interval).map_err(|error| every.problem(&error.to_string(), None)).ok()
         }
     }

@@ -24,7 +24,7 @@ const ALIASED_NODES_MAX: usize = 100_000;
 const SECRET_WORDS: [&str; 7] = ["secret", "password", "credential", "token", "api_key", "apikey", "private"];
 
 /// Members whose values are secret whatever they are called.
-const SECRET_MEMBERS: [&str; 4] = ["credentials", "secret", "secrets", "headers"];
+const SECRET_MEMBERS: [&str; 5] = ["credentials", "secret", "secrets", "headers", "target_url"];
 
 /// One document of a file.
 pub(super) struct Parsed {
@@ -88,25 +88,27 @@ fn yaml_error(error: &serde_saphyr::Error, text: &str) -> SyntaxError {
         message = message.split(advice).next().unwrap_or_default().to_owned();
     }
     let line = position.and_then(|position| text.lines().nth(usize::try_from(position.line).ok()? - 1));
-    let hint = line.and_then(hint_for);
+    let hint = hint_for(&message, line.unwrap_or_default()).map(str::to_owned);
     SyntaxError { position, message: format!("this is no YAML: {message}"), hint }
 }
 
 /// The mistakes that YAML invites.
-fn hint_for(line: &str) -> Option<String> {
+fn hint_for(message: &str, line: &str) -> Option<&'static str> {
     let value = line.split_once(": ").map_or(line, |(_, value)| value).trim();
-    let hint = if value.starts_with("{{") {
-        "a value that begins with {{ must stand in quotes: \"{{…}}\""
+    let opens_an_object = |(index, _)| line[..index].trim_end().ends_with([':', ',', '[', '-']);
+    if line.match_indices("{{").any(opens_an_object) {
+        Some("a value that begins with {{ must stand in quotes: \"{{…}}\"")
+    } else if message.contains(" tab") {
+        Some("indent with spaces, here or in the next line")
+    } else if message.contains("quote") {
+        Some("a quote is not closed, or more stands behind it; look further up as well")
     } else if value.starts_with(['%', '@', '`']) {
-        "a value that begins with this character must stand in quotes"
-    } else if line.trim_start_matches(' ').starts_with('\t') {
-        "indent with spaces"
-    } else if !value.starts_with(['"', '\'']) && value.contains(": ") {
-        "a value that holds a colon and a space must stand in quotes"
+        Some("a value that begins with this character must stand in quotes")
+    } else if message.starts_with("mapping values") {
+        Some("put a value with a colon in quotes, and give fields of one object the same indentation")
     } else {
-        return None;
-    };
-    Some(hint.to_owned())
+        None
+    }
 }
 
 fn position_of(location: Location) -> Position {
@@ -129,6 +131,20 @@ fn converted(root: &Spanned<Node>, text: &str) -> Parsed {
     let value = Value::Null;
     let mut parsed = Parsed { value, places: HashMap::new(), withheld: Vec::new(), losses: Vec::new() };
     parsed.value = parsed.convert(root, None, &Path::default(), text);
+    let documents = match &root.value {
+        Node::List(elements) => elements.iter().collect(),
+        Node::Null
+        | Node::Bool(_)
+        | Node::Unsigned(_)
+        | Node::Signed(_)
+        | Node::Float(_)
+        | Node::Text(_)
+        | Node::Map(_) => vec![root],
+    };
+    // What is no object has lost its form, and with it the names of its secrets.
+    for document in documents.into_iter().filter(|node| !matches!(node.value, Node::Map(_))) {
+        parsed.withhold(document.referenced.line(), document, text);
+    }
     parsed
 }
 
@@ -166,10 +182,13 @@ impl Parsed {
     fn float(&mut self, value: f64, at: Location, path: &Path, text: &str) -> Value {
         let number = Number::from_f64(value).map_or(Value::Null, Value::Number);
         let read = number.to_string();
-        if source_of(at, text).is_some_and(|written| written != read) {
-            self.losses.push((path.clone(), format!("this would be read as the number {number}")));
+        match source_of(at, text).filter(|written| *written != read) {
+            Some(written) => {
+                self.losses.push((path.clone(), format!("this would be read as the number {read}")));
+                Value::from(written)
+            }
+            None => number,
         }
-        number
     }
 
     /// No line from the key to the end of its value is shown, nor where an alias takes it from.
@@ -202,18 +221,29 @@ impl Parsed {
 
 /// Whether a member may hold a secret, by its name. A placeholder is none.
 fn is_secret(key: &str, node: &Spanned<Node>) -> bool {
-    let key = key.to_lowercase();
-    let by_word = SECRET_WORDS.iter().any(|word| key.contains(word));
     match &node.value {
-        Node::Text(text) if text.contains("{{") => false,
+        Node::Text(text) if text.starts_with("{{") && text.ends_with("}}") => false,
+        // A user name or password in an address.
+        Node::Text(text) if text.contains("://") && text.contains('@') => true,
         Node::Null | Node::Bool(_) => false,
         Node::Unsigned(_)
         | Node::Signed(_)
         | Node::Float(_)
         | Node::Text(_)
         | Node::List(_)
-        | Node::Map(_) => by_word || SECRET_MEMBERS.contains(&key.as_str()),
+        | Node::Map(_) => has_secret_word(key) || SECRET_MEMBERS.contains(&key.to_lowercase().as_str()),
     }
+}
+
+/// Whether a line of a file that can't be read speaks of a secret. A placeholder is none.
+pub(super) fn mentions_secret(line: &str) -> bool {
+    let value = line.split_once(':').map_or(line, |(_, value)| value);
+    has_secret_word(line) && !value.trim_start_matches([' ', '"', '\'']).starts_with("{{")
+}
+
+fn has_secret_word(text: &str) -> bool {
+    let text = text.to_lowercase();
+    SECRET_WORDS.iter().any(|word| text.contains(word))
 }
 
 fn source_of(at: Location, text: &str) -> Option<&str> {

@@ -10,8 +10,8 @@ use tracing::{Instrument, debug, info};
 
 use super::machine::{Effect, Gate, Machine, Park};
 use super::seam::{
-    Courier, Delivery, Entry, FetchError, FetchErrorKind, FetchRequest, Journal, JournalError, LogLine, Notice, Page,
-    SendGuard, Source, Verdict,
+    Courier, Delivery, Entry, FetchError, FetchErrorKind, FetchRequest, Journal, JournalError, LogLine,
+    Notice, Page, SendGuard, Source, Verdict,
 };
 use crate::run::Outcome;
 
@@ -124,7 +124,8 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                 }
                 Effect::Deliver(delivery) => {
                     if self.fetch_ahead && ahead.is_none() {
-                        ahead = machine.ahead(self.journal.now()).and_then(|request| self.begin(request, gate));
+                        ahead =
+                            machine.ahead(self.journal.now()).and_then(|request| self.begin(request, gate));
                     }
                     let verdict = self.courier.deliver(&delivery, self.guard.as_ref()).await;
                     if matches!(verdict, Verdict::Failed(_)) {
@@ -153,7 +154,8 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
             match begun {
                 Some(task) => task.await.ok(),
                 None => {
-                    let room = Arc::clone(&self.budget.room).acquire_many_owned(self.budget.page_units).await.ok();
+                    let room =
+                        Arc::clone(&self.budget.room).acquire_many_owned(self.budget.page_units).await.ok();
                     Some(fetch(&*self.source, &*self.journal, request, gate, room).await)
                 }
             }
@@ -167,7 +169,8 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
     /// Begins to fetch ahead, if there is room for it.
     fn begin(&self, request: FetchRequest, gate: Gate) -> Option<Ahead> {
         let room = Arc::clone(&self.budget.room).try_acquire_many_owned(self.budget.page_units).ok()?;
-        let (source, journal, wanted) = (Arc::clone(&self.source), Arc::clone(&self.journal), request.clone());
+        let (source, journal, wanted) =
+            (Arc::clone(&self.source), Arc::clone(&self.journal), request.clone());
         let task = async move { fetch(&*source, &*journal, wanted, gate, Some(room)).await };
         Some(Ahead { request, task: AbortOnDropHandle::new(tokio::spawn(task.in_current_span())) })
     }
@@ -177,8 +180,13 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         self.leaving.is_cancelled() || self.guard.permit().is_none()
     }
 
-    async fn save(&self, machine: &mut Machine, gate: &mut Gate, log: Option<LogLine>) -> Result<(), JournalError> {
-        let entry = Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), log };
+    async fn save(
+        &self,
+        machine: &mut Machine,
+        gate: &mut Gate,
+        log: Option<LogLine>,
+    ) -> Result<(), JournalError> {
+        let entry = entry(machine, log);
         let notice = self.journal.save(entry).await?;
         machine.saved();
         if notice.gate.generation > gate.generation {
@@ -198,8 +206,12 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
 
     async fn park(&self, machine: &mut Machine, park: Park, log: Option<LogLine>) -> Ending {
         let note = Some(format!("{}; until {}", park.reason, park.until.rfc3339()));
-        let log = log.filter(|line| line.note.is_some()).or(Some(LogLine { what: park.status.to_string(), seq: None, note }));
-        let entry = Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), log };
+        let log = log.filter(|line| line.note.is_some()).or(Some(LogLine {
+            what: park.status.to_string(),
+            seq: None,
+            note,
+        }));
+        let entry = entry(machine, log);
         match self.journal.park(entry, &park).await {
             Ok(()) => {
                 info!(status = %park.status, until = %park.until.rfc3339(), reason = park.reason, "run parked");
@@ -215,7 +227,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         }
         let note = Some("given back by a worker that leaves".to_owned());
         let log = Some(LogLine { what: "released".into(), seq: None, note });
-        let entry = Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), log };
+        let entry = entry(machine, log);
         match self.journal.release(entry).await {
             Ok(()) => Ending::Released,
             Err(error) => Ending::Lost(error),
@@ -224,7 +236,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
 
     async fn finish(&self, machine: &mut Machine, outcome: Outcome) -> Ending {
         let log = Some(LogLine { what: outcome.status.to_string(), seq: None, note: outcome.reason.clone() });
-        let entry = Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), log };
+        let entry = entry(machine, log);
         match self.journal.finish(entry, &outcome).await {
             Ok(()) => {
                 info!(status = %outcome.status, reason = outcome.reason, "run finished");
@@ -264,6 +276,10 @@ fn shrink(mut room: OwnedSemaphorePermit, page_bytes: usize) -> OwnedSemaphorePe
     let needed = (2 * page_bytes).div_ceil(BUDGET_UNIT_BYTES);
     drop(room.split(room.num_permits().saturating_sub(needed)));
     room
+}
+
+fn entry(machine: &Machine, log: Option<LogLine>) -> Entry<'_> {
+    Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), staged: machine.staged(), log }
 }
 
 fn log_line(delivery: &Delivery, verdict: &Verdict) -> LogLine {

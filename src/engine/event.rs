@@ -110,7 +110,8 @@ mod tests {
         let text = r#"[ {"n":12345678901234567890123,"n":1.10},  {"x":"\ud800"}]"#;
         let records = crate::json::elements(text).unwrap();
         let page = Page { records, body: Bytes::from_static(text.as_bytes()), next: None, replayable: true };
-        let (id, bytes) = envelope(&environment, &webhook, 4).seal_page("tickets", &page, &Json::empty_object());
+        let (id, bytes) =
+            envelope(&environment, &webhook, 4).seal_page("tickets", &page, &Json::empty_object());
         let text = std::str::from_utf8(&bytes).unwrap();
         assert_eq!(
             text,

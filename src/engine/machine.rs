@@ -200,14 +200,14 @@ impl Machine {
         plan: Arc<Plan>,
         run: Arc<RunFacts>,
         checkpoint: Checkpoint,
-        mut stages: BTreeMap<String, Bytes>,
+        stages: BTreeMap<String, Bytes>,
     ) -> Result<Self, OpenError> {
         if checkpoint.version > VERSION {
             return Err(OpenError::Version { found: checkpoint.version });
         }
         let damaged = |name: &str| OpenError::Stage(name.to_owned());
-        let frozen = stages.remove(FROZEN).ok_or_else(|| damaged(FROZEN))?;
-        let frozen: Frozen = serde_json::from_slice(&frozen).map_err(|_| damaged(FROZEN))?;
+        let frozen = stages.get(FROZEN).ok_or_else(|| damaged(FROZEN))?;
+        let frozen: Frozen = serde_json::from_slice(frozen).map_err(|_| damaged(FROZEN))?;
         let mut parents = BTreeMap::new();
         for descent in checkpoint.frames.iter().filter_map(|frame| frame.descent.as_ref()) {
             let bytes = stages.get(&descent.stage).ok_or_else(|| damaged(&descent.stage))?;
@@ -302,6 +302,11 @@ impl Machine {
         &self.changes
     }
 
+    /// How many bytes the run keeps staged.
+    pub fn staged(&self) -> usize {
+        self.stages.values().map(Bytes::len).sum()
+    }
+
     /// The state to save.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
@@ -335,7 +340,9 @@ impl Machine {
     }
 
     fn page(&mut self, page: Page, now: Millis) {
-        self.checkpoint.trouble = None;
+        // Trouble with a delivery goes on: a page that was let go for want of room is fetched again for it.
+        self.checkpoint.trouble =
+            self.checkpoint.trouble.take().filter(|trouble| trouble.about == TroubleAbout::Delivery);
         self.checkpoint.limit = None;
         let Some(node) = self.top().map(|frame| frame.node) else { return };
         let counts = self.counts(node);
@@ -363,7 +370,12 @@ impl Machine {
             Verdict::Acknowledged => self.acknowledged(now),
             Verdict::Refused { reason } if self.is_starting() => self.refused(&reason, now),
             Verdict::Refused { reason } => self.delivery_trouble(
-                super::seam::DeliveryError { status: Some(400), message: reason, retry_after: None, attempts: 1 },
+                super::seam::DeliveryError {
+                    status: Some(400),
+                    message: reason,
+                    retry_after: None,
+                    attempts: 1,
+                },
                 now,
             ),
             Verdict::Failed(error) => self.delivery_trouble(error, now),
@@ -380,7 +392,10 @@ impl Machine {
             self.drop_stage(&staged.stage);
         }
         let reason = format!("the webhook refused the run: {reason}");
-        self.decide(Outcome { status: Status::Stopped, reason: Some(reason), code: Some("refused".into()) }, now);
+        self.decide(
+            Outcome { status: Status::Stopped, reason: Some(reason), code: Some("refused".into()) },
+            now,
+        );
     }
 
     fn acknowledged(&mut self, now: Millis) {
@@ -437,8 +452,11 @@ impl Machine {
     pub fn stop(&mut self, reason: &str, now: Millis) {
         if self.checkpoint.outcome.is_none() {
             self.held = None;
-            let outcome =
-                Outcome { status: Status::Stopped, reason: Some(reason.to_owned()), code: Some("stopped".into()) };
+            let outcome = Outcome {
+                status: Status::Stopped,
+                reason: Some(reason.to_owned()),
+                code: Some("stopped".into()),
+            };
             self.decide(outcome, now);
         }
     }
@@ -447,7 +465,10 @@ impl Machine {
     pub fn fail(&mut self, code: &str, reason: String, now: Millis) {
         if self.checkpoint.outcome.is_none() {
             self.held = None;
-            self.decide(Outcome { status: Status::Failed, reason: Some(reason), code: Some(code.into()) }, now);
+            self.decide(
+                Outcome { status: Status::Failed, reason: Some(reason), code: Some(code.into()) },
+                now,
+            );
         }
     }
 
@@ -489,9 +510,8 @@ impl Machine {
             TroubleAbout::Delivery => true,
             TroubleAbout::Source | TroubleAbout::Credentials => self.checkpoint.outbox.is_empty(),
         };
-        (blocks && *until > now).then(|| {
-            Effect::Park(Park { until: *until, status: Status::Retrying, reason: reason.clone() })
-        })
+        (blocks && *until > now)
+            .then(|| Effect::Park(Park { until: *until, status: Status::Retrying, reason: reason.clone() }))
     }
 
     fn parked_for_limit(&self, now: Millis) -> Option<Effect> {

@@ -1,8 +1,8 @@
 //! A job compiled for the machine: nodes as a forest, and for each parent what its records must keep so
 //! that the nodes below can be asked for.
 
-use crate::definition::{Integration, SyncJob};
 use crate::definition::integration::OnUnauthorized;
+use crate::definition::{Integration, SyncJob};
 use crate::json::{self, Json};
 use crate::template::{Template, Tree};
 
@@ -107,7 +107,8 @@ impl Plan {
     }
 
     fn node(node: &crate::definition::job::Node, integration: &Integration) -> PlanNode {
-        let pages_max = integration.method(&node.resource, &node.method).map_or(u32::MAX, |method| method.pages_max);
+        let pages_max =
+            integration.method(&node.resource, &node.method).map_or(u32::MAX, |method| method.pages_max);
         PlanNode {
             name: node.name.clone(),
             resource: node.resource.clone(),

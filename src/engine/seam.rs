@@ -55,7 +55,7 @@ pub struct Page {
     pub records: Vec<Range<usize>>,
     /// The next page; `None` after the last one.
     pub next: Option<Cursor>,
-    /// Whether this page must be staged before its first delivery because its cursor works only once.
+    /// Whether this page can be fetched again. One whose cursor works only once is staged before its first delivery.
     pub replayable: bool,
 }
 
@@ -215,6 +215,8 @@ pub struct Entry<'a> {
     pub checkpoint: &'a super::checkpoint::Checkpoint,
     /// Stages to write and to drop.
     pub changes: &'a super::machine::Changes,
+    /// How many bytes the run keeps staged after it.
+    pub staged: usize,
     /// What the delivery log says about it; empty for nothing.
     pub log: Option<LogLine>,
 }
@@ -239,17 +241,29 @@ pub trait Journal: Send + Sync {
     fn save(&self, entry: Entry<'_>) -> impl Future<Output = Result<Notice, JournalError>> + Send;
 
     /// Makes it durable and lets the run wait, off any worker.
-    fn park(&self, entry: Entry<'_>, park: &super::machine::Park) -> impl Future<Output = Result<(), JournalError>> + Send;
+    fn park(
+        &self,
+        entry: Entry<'_>,
+        park: &super::machine::Park,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send;
 
     /// Makes it durable and gives the run back at once, for another worker.
     fn release(&self, entry: Entry<'_>) -> impl Future<Output = Result<(), JournalError>> + Send;
 
     /// Makes it durable and ends the run.
-    fn finish(&self, entry: Entry<'_>, outcome: &crate::run::Outcome) -> impl Future<Output = Result<(), JournalError>> + Send;
+    fn finish(
+        &self,
+        entry: Entry<'_>,
+        outcome: &crate::run::Outcome,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send;
 
     /// Closes the account's gate: the source limited a request that was sent while the gate's generation was
     /// `seen`. An answer to a request of an older generation does not extend it. Returns the gate as it is now.
-    fn close_gate(&self, seen: u64, wait: Duration) -> impl Future<Output = Result<super::machine::Gate, JournalError>> + Send;
+    fn close_gate(
+        &self,
+        seen: u64,
+        wait: Duration,
+    ) -> impl Future<Output = Result<super::machine::Gate, JournalError>> + Send;
 
     /// The time by the store's clock: the one clock of all processes.
     fn now(&self) -> crate::clock::Millis;

@@ -121,8 +121,12 @@ struct Pinned {
 
 async fn revisions(scheduler: &Scheduler, trigger: &Arc<Trigger>) -> Result<Option<Pinned>, StoreError> {
     let definitions = &scheduler.definitions;
-    let Some(record) = definitions.record(Kind::SyncJob, trigger.job.as_str()).await? else { return Ok(None) };
-    let Some(document) = definitions.document(Kind::SyncJob, trigger.job.as_str()).await? else { return Ok(None) };
+    let Some(record) = definitions.record(Kind::SyncJob, trigger.job.as_str()).await? else {
+        return Ok(None);
+    };
+    let Some(document) = definitions.document(Kind::SyncJob, trigger.job.as_str()).await? else {
+        return Ok(None);
+    };
     let Ok(job) = SyncJob::from_document(&document) else { return Ok(None) };
     let Some(integration) = definitions.record(Kind::Integration, job.integration.as_str()).await? else {
         return Ok(None);

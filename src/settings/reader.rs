@@ -15,7 +15,7 @@ const PREFIX: &str = "RAPIDBRIDGE";
 const DEFAULT_FILE: &str = "rapidbridge.toml";
 
 /// Variables with our prefix that are no settings: the command line has them.
-const COMMAND_LINE: [&str; 3] = ["RAPIDBRIDGE_CONFIG", "RAPIDBRIDGE_URL", "RAPIDBRIDGE_TOKEN"];
+const COMMAND_LINE: [&str; 3] = ["RAPIDBRIDGE_CONFIG", "RAPIDBRIDGE_API_URL", "RAPIDBRIDGE_TOKEN"];
 
 /// Why the settings can't be used: every problem, a line each.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -38,25 +38,15 @@ pub(super) fn read(
     let records = decode::records(text, root, method)?;
     let answer = pagination::Answer { cursor, has_next, headers, records: records.len() };
     let next = pagination::next(&method.pagination, &prepared.turn, &answer)?;
-    let next = next.map(|next| stored(next, prepared)).transpose()?;
+    let next = next.map(|next| stored(next, prepared));
     Ok(Page { body, records, next, replayable })
 }
 
-/// The next cursor as it is stored, unless it leads to where we are.
-fn stored(next: Cursor, prepared: &Prepared) -> Result<Cursor, Failure> {
-    let (next, here) = match next {
-        Cursor::Link(link) => {
-            let here = prepared.stored_link(prepared.url.as_str());
-            (Cursor::Link(prepared.stored_link(&link)), Cursor::Link(here))
-        }
-        next @ (Cursor::Start | Cursor::Token(_) | Cursor::Page(_) | Cursor::Offset(_)) => {
-            (next, prepared.turn.cursor.clone())
-        }
-    };
-    if next == here {
-        let what = "the answer names the very page it is as the next one, so the list would never end; \
-                    check the pagination (perhaps has_next_path is missing)";
-        return Err(Failure::permanent("pagination_loop", what));
+/// The next cursor as it is stored. One that leads to where we are is the engine's business: it watches for
+/// cycles of any length, and this page's records are delivered first.
+fn stored(next: Cursor, prepared: &Prepared) -> Cursor {
+    match next {
+        Cursor::Link(link) => Cursor::Link(prepared.stored_link(&link)),
+        next @ (Cursor::Start | Cursor::Token(_) | Cursor::Page(_) | Cursor::Offset(_)) => next,
     }
-    Ok(next)
 }

@@ -113,7 +113,8 @@ impl Definitions {
     /// When Redis can't be reached.
     pub async fn generation(&self) -> Result<String, StoreError> {
         let key = format!("{}generation", self.prefix());
-        let found: Option<String> = redis::cmd("GET").arg(key).query_async(&mut self.store.shared.clone()).await?;
+        let found: Option<String> =
+            redis::cmd("GET").arg(key).query_async(&mut self.store.shared.clone()).await?;
         Ok(found.unwrap_or_else(|| "0".to_owned()))
     }
 
@@ -130,8 +131,12 @@ impl Definitions {
         let mut connection = self.store.pooled().await?;
         let answers: Vec<redis::Value> = pipe.query_async(&mut connection).await?;
         let mut answers = answers.into_iter();
-        let generation: Option<String> = answers.next().map(redis::from_redis_value).transpose()
-            .map_err(|error| StoreError::Damaged(error.to_string()))?.flatten();
+        let generation: Option<String> = answers
+            .next()
+            .map(redis::from_redis_value)
+            .transpose()
+            .map_err(|error| StoreError::Damaged(error.to_string()))?
+            .flatten();
         let mut records = BTreeMap::new();
         for (kind, answer) in Kind::ALL.iter().zip(answers) {
             let found: BTreeMap<String, String> =
@@ -149,8 +154,11 @@ impl Definitions {
     /// # Errors
     /// When Redis can't be reached, or what it holds can't be read.
     pub async fn record(&self, kind: Kind, id: &str) -> Result<Option<Record>, StoreError> {
-        let found: Option<String> =
-            redis::cmd("HGET").arg(self.hash(kind)).arg(id).query_async(&mut self.store.shared.clone()).await?;
+        let found: Option<String> = redis::cmd("HGET")
+            .arg(self.hash(kind))
+            .arg(id)
+            .query_async(&mut self.store.shared.clone())
+            .await?;
         found.map(|text| parse_record(kind, id, &text)).transpose()
     }
 
@@ -171,9 +179,12 @@ impl Definitions {
     /// When Redis can't be reached, or it is no longer there.
     pub async fn content(&self, kind: Kind, address: &str) -> Result<Document, StoreError> {
         let key = format!("{}content:{address}", self.prefix());
-        let found: Option<String> = redis::cmd("GET").arg(key).query_async(&mut self.store.shared.clone()).await?;
-        let text = found.ok_or_else(|| StoreError::Damaged(format!("revision {address} of a {kind} is gone")))?;
-        let body: Value = serde_json::from_str(&text).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let found: Option<String> =
+            redis::cmd("GET").arg(key).query_async(&mut self.store.shared.clone()).await?;
+        let text =
+            found.ok_or_else(|| StoreError::Damaged(format!("revision {address} of a {kind} is gone")))?;
+        let body: Value =
+            serde_json::from_str(&text).map_err(|error| StoreError::Damaged(error.to_string()))?;
         Document::new(kind, &body).map_err(|problems| StoreError::Damaged(problems.to_string()))
     }
 
@@ -241,7 +252,11 @@ impl Definitions {
             match (known, secret) {
                 (None, None) => {}
                 (Some(print), Some(secret))
-                    if self.sealer.matches(&self.aad(document, pointer), secret.to_string().as_bytes(), print) => {}
+                    if self.sealer.matches(
+                        &self.aad(document, pointer),
+                        secret.to_string().as_bytes(),
+                        print,
+                    ) => {}
                 (known, secret) => diff.push(Difference {
                     path,
                     before: known.and_then(|_| hidden()),
@@ -276,7 +291,9 @@ impl Definitions {
             let record = self.seal(document, before.map_or(now, |record| record.created_at), now)?;
             call.arg(document.kind.as_str()).arg(&document.id).arg(super::runs::to_json(&record));
             match document.kind {
-                Kind::Integration | Kind::SyncJob => call.arg(&record.revision).arg(document.body.to_string()),
+                Kind::Integration | Kind::SyncJob => {
+                    call.arg(&record.revision).arg(document.body.to_string())
+                }
                 Kind::Account | Kind::Webhook | Kind::Trigger => call.arg("").arg(""),
             };
         }
@@ -299,14 +316,22 @@ impl Definitions {
         aad(self.store.environment().as_str(), document.kind, &document.id, pointer)
     }
 
-    fn seal(&self, document: &Document, created_at: Millis, updated_at: Millis) -> Result<Record, StoreError> {
+    fn seal(
+        &self,
+        document: &Document,
+        created_at: Millis,
+        updated_at: Millis,
+    ) -> Result<Record, StoreError> {
         let mut body = document.body.clone();
         let mut fingerprints = BTreeMap::new();
         for pointer in document.kind.secret_pointers() {
             let Some(secret) = body.pointer_mut(pointer) else { continue };
             let plain = secret.to_string();
             let aad = self.aad(document, pointer);
-            let sealed = self.sealer.seal(&aad, plain.as_bytes()).map_err(|error| StoreError::Unfit(error.to_string()))?;
+            let sealed = self
+                .sealer
+                .seal(&aad, plain.as_bytes())
+                .map_err(|error| StoreError::Unfit(error.to_string()))?;
             fingerprints.insert((*pointer).to_owned(), self.sealer.fingerprint(&aad, plain.as_bytes()));
             *secret = json!({ SEALED: sealed });
         }
@@ -328,9 +353,12 @@ impl Definitions {
             let Some(sealed) = place.get(SEALED).and_then(Value::as_str) else { continue };
             let aad = aad(self.store.environment().as_str(), kind, id, pointer);
             let plain = self.sealer.open(&aad, sealed).map_err(|error| {
-                StoreError::Unfit(format!("{pointer} of {kind} {id:?} can't be opened: {error}; check seal.key and seal.previous"))
+                StoreError::Unfit(format!(
+                    "{pointer} of {kind} {id:?} can't be opened: {error}; check seal.key and seal.previous"
+                ))
             })?;
-            *place = serde_json::from_slice(&plain).map_err(|_| StoreError::Damaged(format!("{pointer} of {kind} {id:?}")))?;
+            *place = serde_json::from_slice(&plain)
+                .map_err(|_| StoreError::Damaged(format!("{pointer} of {kind} {id:?}")))?;
         }
         Document::new(kind, &body).map_err(|problems| StoreError::Damaged(problems.to_string()))
     }
@@ -339,7 +367,10 @@ impl Definitions {
 impl Snapshot {
     /// Every definition of a kind, by id.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&str, &Record)> {
-        self.records.iter().filter(move |((found, _), _)| *found == kind).map(|((_, id), record)| (id.as_str(), record))
+        self.records
+            .iter()
+            .filter(move |((found, _), _)| *found == kind)
+            .map(|((_, id), record)| (id.as_str(), record))
     }
 
     /// Whether there is such a definition.
@@ -353,7 +384,8 @@ impl Record {
     pub fn public(&self, kind: Kind) -> Value {
         let mut body = without_secrets(kind, &self.body);
         if let Some(members) = body.as_object_mut() {
-            let hidden: Vec<&str> = self.fingerprints.keys().map(|pointer| pointer.trim_start_matches('/')).collect();
+            let hidden: Vec<&str> =
+                self.fingerprints.keys().map(|pointer| pointer.trim_start_matches('/')).collect();
             if !hidden.is_empty() {
                 members.insert("secret_fields".into(), json!(hidden));
             }
@@ -426,7 +458,14 @@ mod tests {
         differences("", Some(&before), Some(&after), &mut found);
         let lines: Vec<String> = found
             .iter()
-            .map(|d| format!("{}: {} → {}", d.path, d.before.as_deref().unwrap_or("-"), d.after.as_deref().unwrap_or("-")))
+            .map(|d| {
+                format!(
+                    "{}: {} → {}",
+                    d.path,
+                    d.before.as_deref().unwrap_or("-"),
+                    d.after.as_deref().unwrap_or("-")
+                )
+            })
             .collect();
         assert_eq!(lines, ["b.c[1]: 2 → 3", "b.c[2]: - → 4", "gone: true → -", "new: - → null"]);
     }

@@ -34,6 +34,8 @@ pub struct Write<'a> {
     pub checkpoint: &'a [u8],
     /// A line for the run's log: a JSON object, or empty.
     pub log: &'a str,
+    /// Bytes staged after it.
+    pub staged: usize,
     /// Stages to write.
     pub put: Vec<(&'a str, &'a [u8])>,
     /// Stages to drop.
@@ -107,7 +109,12 @@ impl Store {
     ///
     /// # Errors
     /// When Redis can't be written for as long as `patience`.
-    pub async fn release(&self, fence: Fence<'_>, write: &Write<'_>, patience: Duration) -> Result<bool, StoreError> {
+    pub async fn release(
+        &self,
+        fence: Fence<'_>,
+        write: &Write<'_>,
+        patience: Duration,
+    ) -> Result<bool, StoreError> {
         let mut call = self.scripts.release.key(self.of_run(fence.run));
         call.arg(1);
         add_write(&mut call, fence, write);
@@ -140,7 +147,11 @@ impl Store {
     ///
     /// # Errors
     /// When Redis can't be reached.
-    pub async fn renew(&self, runs: &[(RunId, u64, String)], lease: Duration) -> Result<Vec<Renewal>, StoreError> {
+    pub async fn renew(
+        &self,
+        runs: &[(RunId, u64, String)],
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, StoreError> {
         let Some((first, ..)) = runs.first() else { return Ok(Vec::new()) };
         let mut call = self.scripts.renew.key(self.of_run(*first));
         call.arg(millis(lease));
@@ -149,7 +160,9 @@ impl Store {
         }
         let answer: Vec<String> = self.call(&call, PATIENCE).await?;
         let renewal = |pair: &[String]| match pair {
-            [state, stop] if state == "ok" => Renewal::Held { stop: (!stop.is_empty()).then(|| stop.clone()) },
+            [state, stop] if state == "ok" => {
+                Renewal::Held { stop: (!stop.is_empty()).then(|| stop.clone()) }
+            }
             _ => Renewal::Lost,
         };
         Ok(answer.chunks(2).map(renewal).collect())
@@ -180,7 +193,7 @@ const GATE_REMEMBERED: Duration = Duration::from_secs(3600);
 fn add_write(call: &mut ScriptInvocation<'_>, fence: Fence<'_>, write: &Write<'_>) {
     call.arg(fence.run.to_string()).arg(fence.epoch).arg(fence.owner).arg(fence.rev);
     call.arg(write.status.as_str()).arg(if write.decided { "1" } else { "0" });
-    call.arg(write.checkpoint).arg(write.log);
+    call.arg(write.checkpoint).arg(write.log).arg(write.staged);
     call.arg(write.put.len());
     for (name, bytes) in &write.put {
         call.arg(*name).arg(*bytes);

@@ -70,6 +70,8 @@ pub struct Claim {
     pub now: Millis,
     /// The start of the newest completed run of this job and account.
     pub watermark: Option<Millis>,
+    /// Bytes that the partition's other runs keep staged.
+    pub staged_by_others: u64,
 }
 
 impl ReadyReader {
@@ -114,7 +116,8 @@ impl ReadyReader {
         count: usize,
         block: Option<Duration>,
     ) -> Result<Vec<ReadyEntry>, StoreError> {
-        let streams: Vec<String> = partitions.iter().map(|&partition| self.store.ready_stream(partition)).collect();
+        let streams: Vec<String> =
+            partitions.iter().map(|&partition| self.store.ready_stream(partition)).collect();
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(keys::GROUP).arg(&self.worker).arg("COUNT").arg(count);
         if let Some(block) = block {
@@ -140,8 +143,12 @@ impl ReadyReader {
             let Some(position) = streams.iter().position(|stream| *stream == key.key) else { continue };
             for id in key.ids {
                 match id.get::<String>("run").and_then(|run| run.parse().ok()) {
-                    Some(run) => entries.push(ReadyEntry { run, entry: id.id, partition: partitions[position] }),
-                    None => warn!(stream = key.key, entry = id.id, "an entry without a run on the ready stream"),
+                    Some(run) => {
+                        entries.push(ReadyEntry { run, entry: id.id, partition: partitions[position] })
+                    }
+                    None => {
+                        warn!(stream = key.key, entry = id.id, "an entry without a run on the ready stream")
+                    }
                 }
             }
         }
@@ -180,7 +187,9 @@ impl ReadyReader {
                     let run = id.get::<String>("run")?.parse().ok()?;
                     Some(ReadyEntry { run, entry: id.id, partition })
                 })),
-                Err(error) if error.code() == Some("NOGROUP") => self.store.create_groups(&mut connection).await?,
+                Err(error) if error.code() == Some("NOGROUP") => {
+                    self.store.create_groups(&mut connection).await?
+                }
                 Err(error) => return Err(error.into()),
             }
             if found.len() >= count {
@@ -209,7 +218,10 @@ impl Store {
         format!("{}ready", self.partition(partition))
     }
 
-    async fn create_groups(&self, connection: &mut impl redis::aio::ConnectionLike) -> Result<(), StoreError> {
+    async fn create_groups(
+        &self,
+        connection: &mut impl redis::aio::ConnectionLike,
+    ) -> Result<(), StoreError> {
         for partition in 0..self.partitions {
             let mut command = redis::cmd("XGROUP");
             command.arg("CREATE").arg(self.ready_stream(partition)).arg(keys::GROUP).arg("0").arg("MKSTREAM");
@@ -226,7 +238,12 @@ impl Store {
     ///
     /// # Errors
     /// When Redis can't be reached, or what it holds can't be read.
-    pub async fn claim(&self, entry: &ReadyEntry, worker: &str, lease: Duration) -> Result<Option<Claim>, StoreError> {
+    pub async fn claim(
+        &self,
+        entry: &ReadyEntry,
+        worker: &str,
+        lease: Duration,
+    ) -> Result<Option<Claim>, StoreError> {
         let owner = Uuid::now_v7().simple().to_string();
         let mut call = self.scripts.claim.key(self.partition(entry.partition));
         call.arg(entry.run.to_string()).arg(&entry.entry).arg(worker).arg(&owner);
@@ -250,7 +267,10 @@ impl Store {
 }
 
 fn parse_claim(owner: String, answer: Vec<redis::Value>) -> Result<Claim, StoreError> {
-    fn take<T: FromRedisValue>(parts: &mut impl Iterator<Item = redis::Value>, what: &str) -> Result<T, StoreError> {
+    fn take<T: FromRedisValue>(
+        parts: &mut impl Iterator<Item = redis::Value>,
+        what: &str,
+    ) -> Result<T, StoreError> {
         let value = parts.next().ok_or_else(|| StoreError::Damaged(format!("a claim without {what}")))?;
         T::from_redis_value(value).map_err(|error| StoreError::Damaged(format!("{what} of a claim: {error}")))
     }
@@ -266,6 +286,7 @@ fn parse_claim(owner: String, answer: Vec<redis::Value>) -> Result<Claim, StoreE
     let opens = take(&mut parts, "gate opens")?;
     let now = take(&mut parts, "now")?;
     let watermark: String = take(&mut parts, "watermark")?;
+    let staged_by_others: i64 = take(&mut parts, "staged bytes")?;
     let mut stages = Vec::new();
     while let Some(name) = parts.next() {
         let name = String::from_redis_value(name).map_err(|error| StoreError::Damaged(error.to_string()))?;
@@ -285,5 +306,6 @@ fn parse_claim(owner: String, answer: Vec<redis::Value>) -> Result<Claim, StoreE
         gate: (generation, Millis(opens)),
         now: Millis(now),
         watermark: watermark.parse().ok().map(Millis),
+        staged_by_others: u64::try_from(staged_by_others).unwrap_or_default(),
     })
 }

@@ -1,6 +1,6 @@
 //! Runs from outside: enqueue, look at, list, stop, resume.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,6 +20,9 @@ pub const IDEMPOTENCY_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs looked at for one page of a filtered list; a page may be short, its cursor goes on.
 const LIST_LOOKS_MAX: usize = 2_000;
+
+/// Live runs that are read by one command.
+const LIVE_BATCH: usize = 500;
 
 /// What became of a request to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,7 +177,8 @@ impl Store {
     pub async fn run(&self, run: RunId) -> Result<Option<RunRecord>, StoreError> {
         let key = format!("{}run:{run}", self.of_run(run));
         let mut connection = self.pooled().await?;
-        let fields: HashMap<String, String> = redis::cmd("HGETALL").arg(key).query_async(&mut connection).await?;
+        let fields: HashMap<String, String> =
+            redis::cmd("HGETALL").arg(key).query_async(&mut connection).await?;
         if fields.is_empty() { Ok(None) } else { record(&fields).map(Some) }
     }
 
@@ -222,14 +226,53 @@ impl Store {
         }
     }
 
+    /// What was asked for of every run of a partition that has not ended.
+    ///
+    /// # Errors
+    /// When Redis can't be reached, or what it holds can't be read.
+    pub async fn live_runs(&self, partition: u16) -> Result<Vec<RunRequest>, StoreError> {
+        let prefix = self.partition(partition);
+        let mut connection = self.pooled().await?;
+        let (mut cursor, mut found, mut seen) = ("0".to_owned(), Vec::new(), HashSet::new());
+        loop {
+            let mut scan = redis::cmd("SSCAN");
+            scan.arg(format!("{prefix}live")).arg(&cursor).arg("COUNT").arg(LIVE_BATCH);
+            let (next, mut ids): (String, Vec<String>) = scan.query_async(&mut connection).await?;
+            // A scan may bring a member twice.
+            ids.retain(|id| seen.insert(id.clone()));
+            let mut pipe = redis::pipe();
+            for id in &ids {
+                pipe.cmd("HGET").arg(format!("{prefix}run:{id}")).arg("request");
+            }
+            if !ids.is_empty() {
+                let requests: Vec<Option<String>> = pipe.query_async(&mut connection).await?;
+                for request in requests.into_iter().flatten() {
+                    let damaged =
+                        |error| StoreError::Damaged(format!("a run's request can't be read: {error}"));
+                    found.push(serde_json::from_str(&request).map_err(damaged)?);
+                }
+            }
+            if next == "0" {
+                return Ok(found);
+            }
+            cursor = next;
+        }
+    }
+
     async fn records(&self, ids: &[Position]) -> Result<Vec<Option<RunRecord>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut pipe = redis::pipe();
         for at in ids {
             pipe.cmd("HGETALL").arg(format!("{}run:{}", self.of_run(at.run), at.run));
         }
         let mut connection = self.pooled().await?;
         let answers: Vec<HashMap<String, String>> = pipe.query_async(&mut connection).await?;
-        answers.iter().map(|fields| if fields.is_empty() { Ok(None) } else { record(fields).map(Some) }).collect()
+        answers
+            .iter()
+            .map(|fields| if fields.is_empty() { Ok(None) } else { record(fields).map(Some) })
+            .collect()
     }
 
     /// The ids of the next `limit` runs after `position` over all partitions, merged by time.
@@ -295,7 +338,11 @@ impl Store {
         call.arg(run.to_string()).arg(u64::try_from(resumable.as_millis()).unwrap_or(u64::MAX)).arg(1);
         let answer: Vec<redis::Value> = self.call(&call, PATIENCE).await?;
         let text = |index: usize| -> String {
-            answer.get(index).cloned().and_then(|value| redis::from_redis_value(value).ok()).unwrap_or_default()
+            answer
+                .get(index)
+                .cloned()
+                .and_then(|value| redis::from_redis_value(value).ok())
+                .unwrap_or_default()
         };
         Ok(match text(0).as_str() {
             "missing" => Resumed::Missing,
@@ -322,7 +369,9 @@ impl Position {
             let (created, run) = text.split_once('~')?;
             Some(Self { created: created.parse().ok()?, run: run.parse().ok()? })
         };
-        read().ok_or_else(|| StoreError::Unfit(format!("{text:?} is no cursor of this list; leave it out to start over")))
+        read().ok_or_else(|| {
+            StoreError::Unfit(format!("{text:?} is no cursor of this list; leave it out to start over"))
+        })
     }
 }
 

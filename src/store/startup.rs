@@ -63,7 +63,8 @@ fn parse_info(info: &str) -> HashMap<&str, &str> {
 }
 
 fn check_version(info: &HashMap<&str, &str>) -> Result<(), StoreError> {
-    let major = |version: &str| version.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or(0);
+    let major =
+        |version: &str| version.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or(0);
     let (name, version, least) = match info.get("valkey_version") {
         Some(version) => ("Valkey", *version, VALKEY_MAJOR_MIN),
         None => ("Redis", info.get("redis_version").copied().unwrap_or("?"), REDIS_MAJOR_MIN),
@@ -77,7 +78,9 @@ fn check_version(info: &HashMap<&str, &str>) -> Result<(), StoreError> {
 fn doubts(info: &HashMap<&str, &str>) -> Vec<String> {
     let mut doubts = Vec::new();
     if info.get("aof_enabled").copied() != Some("1") {
-        doubts.push("appendonly is off, a restart of Redis forgets everything since its last snapshot".to_owned());
+        doubts.push(
+            "appendonly is off, a restart of Redis forgets everything since its last snapshot".to_owned(),
+        );
     }
     match info.get("maxmemory_policy").copied() {
         None | Some("noeviction") => {}
@@ -94,9 +97,14 @@ mod tests {
     fn an_old_or_forgetful_redis_is_named() {
         let info = "redis_version:6.2.14\r\naof_enabled:0\r\nmaxmemory_policy:allkeys-lru\r\n";
         let info = parse_info(info);
-        assert_eq!(check_version(&info).unwrap_err().to_string(), "Redis 6.2.14 is too old: 7.0 or newer is needed");
+        assert_eq!(
+            check_version(&info).unwrap_err().to_string(),
+            "Redis 6.2.14 is too old: 7.0 or newer is needed"
+        );
         assert_eq!(doubts(&info).len(), 2);
-        let valkey = parse_info("redis_version:7.2.4\nvalkey_version:9.1.2\naof_enabled:1\nmaxmemory_policy:noeviction");
+        let valkey = parse_info(
+            "redis_version:7.2.4\nvalkey_version:9.1.2\naof_enabled:1\nmaxmemory_policy:noeviction",
+        );
         assert!(check_version(&valkey).is_ok());
         assert!(doubts(&valkey).is_empty());
     }

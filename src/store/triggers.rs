@@ -78,22 +78,35 @@ pub enum Fired {
     },
 }
 
+/// Members of a sorted set with their scores.
+type Scored = Vec<(String, f64)>;
+
 impl Store {
     /// The triggers of a partition that are due, and when the next one will be.
     ///
     /// # Errors
     /// When Redis can't be reached.
-    pub async fn due_triggers(&self, partition: u16, now: Millis) -> Result<(Vec<Due>, Option<Millis>), StoreError> {
+    pub async fn due_triggers(
+        &self,
+        partition: u16,
+        now: Millis,
+    ) -> Result<(Vec<Due>, Option<Millis>), StoreError> {
         let key = format!("{}triggers", self.partition(partition));
         let mut pipe = redis::pipe();
-        pipe.cmd("ZRANGEBYSCORE").arg(&key).arg("-inf").arg(now.0).arg("WITHSCORES").arg("LIMIT").arg(0).arg(DUE_MAX);
+        pipe.cmd("ZRANGEBYSCORE")
+            .arg(&key)
+            .arg("-inf")
+            .arg(now.0)
+            .arg("WITHSCORES")
+            .arg("LIMIT")
+            .arg(0)
+            .arg(DUE_MAX);
         pipe.cmd("ZRANGEBYSCORE").arg(&key).arg(format!("({}", now.0)).arg("+inf");
         pipe.arg("WITHSCORES").arg("LIMIT").arg(0).arg(1);
-        let (due, next): (Vec<(String, f64)>, Vec<(String, f64)>) =
-            pipe.query_async(&mut self.shared.clone()).await?;
-        let due = due.into_iter().filter_map(|(trigger, at)| {
-            Some(Due { trigger: trigger.parse().ok()?, at: Millis(at as i64) })
-        });
+        let (due, next): (Scored, Scored) = pipe.query_async(&mut self.shared.clone()).await?;
+        let due = due
+            .into_iter()
+            .filter_map(|(trigger, at)| Some(Due { trigger: trigger.parse().ok()?, at: Millis(at as i64) }));
         Ok((due.collect(), next.first().map(|(_, at)| Millis(*at as i64))))
     }
 
@@ -101,12 +114,17 @@ impl Store {
     ///
     /// # Errors
     /// When Redis can't be reached.
-    pub async fn trigger_state(&self, partition: u16, trigger: &TriggerId) -> Result<TriggerState, StoreError> {
+    pub async fn trigger_state(
+        &self,
+        partition: u16,
+        trigger: &TriggerId,
+    ) -> Result<TriggerState, StoreError> {
         let key = format!("{}trigger:{trigger}", self.partition(partition));
         let fields: HashMap<String, String> =
             redis::cmd("HGETALL").arg(key).query_async(&mut self.shared.clone()).await?;
         let number = |name: &str| fields.get(name).and_then(|text| text.parse::<i64>().ok());
-        let count = |name: &str| number(name).and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
+        let count =
+            |name: &str| number(name).and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
         Ok(TriggerState {
             last_slot: number("last_slot").map(Millis),
             next: number("next").map(Millis),
@@ -145,7 +163,9 @@ impl Store {
         next: Option<Millis>,
     ) -> Result<(), StoreError> {
         let mut call = self.scripts.schedule.key(self.partition(partition));
-        call.arg(trigger.as_str()).arg(revision).arg(next.map_or_else(String::new, |next| next.0.to_string()));
+        call.arg(trigger.as_str())
+            .arg(revision)
+            .arg(next.map_or_else(String::new, |next| next.0.to_string()));
         self.call::<i64>(&call, PATIENCE).await.map(|_| ())
     }
 
@@ -191,7 +211,11 @@ impl Store {
         }
         let answer: Vec<redis::Value> = self.call(&call, PATIENCE).await?;
         let count = |index: usize| -> u64 {
-            answer.get(index).cloned().and_then(|value| redis::from_redis_value(value).ok()).unwrap_or_default()
+            answer
+                .get(index)
+                .cloned()
+                .and_then(|value| redis::from_redis_value(value).ok())
+                .unwrap_or_default()
         };
         let made = answer.len() == 3;
         Ok(if made { Fired::Made { runs: count(1), skipped: count(2) } } else { Fired::Behind })

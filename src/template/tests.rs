@@ -132,3 +132,29 @@ fn merging_replaces_members_in_place() {
     let merged = tree(r#"{"a": 1, "b": 2}"#).merged(tree(r#"{"c": 3, "a": 4}"#));
     assert_eq!(merged.render(&Roots::new()).unwrap().unwrap().as_str(), r#"{"a":4,"b":2,"c":3}"#);
 }
+
+proptest::proptest! {
+    /// Whatever is written, it is either understood or refused, and text without braces stays what it is.
+    #[test]
+    fn any_text_is_read_or_refused(source in "[a-zö{}|:?. \\[-]{0,24}") {
+        match Template::parse(&source) {
+            Ok(template) => {
+                if template.is_literal() {
+                    proptest::prop_assert_eq!(template.text(&Roots::new()).unwrap(), source);
+                } else {
+                    proptest::prop_assert!(template.paths().iter().all(|path| !path.is_empty()));
+                }
+            }
+            Err(error) => proptest::prop_assert!(error.column <= source.chars().count() + 1),
+        }
+    }
+
+    /// A number reaches the source digit by digit, whole or within text.
+    #[test]
+    fn digits_are_kept(digits in "[1-9][0-9]{0,40}") {
+        let scope = Roots::new().with("x", Json::parse(&digits).unwrap());
+        proptest::prop_assert_eq!(Template::parse("/t/{{x}}").unwrap().text(&scope).unwrap(), format!("/t/{digits}"));
+        let whole = Template::parse("{{x:int}}").unwrap().render(&scope).unwrap().unwrap();
+        proptest::prop_assert_eq!(whole.as_str(), digits.as_str());
+    }
+}

@@ -73,7 +73,11 @@ async fn take(
     Ok(())
 }
 
-async fn claim(worker: &Arc<Worker>, entry: ReadyEntry, slot: OwnedSemaphorePermit) -> Result<(), StoreError> {
+async fn claim(
+    worker: &Arc<Worker>,
+    entry: ReadyEntry,
+    slot: OwnedSemaphorePermit,
+) -> Result<(), StoreError> {
     let claimed = clock::monotonic();
     let Some(claim) = worker.store.claim(&entry, &worker.name, worker.settings.worker.lease).await? else {
         debug!(run = %entry.run, "a stale entry");

@@ -42,7 +42,8 @@ pub(super) async fn execute(worker: &Worker, claim: Claim, claimed: Instant) {
         worker.leaving.clone(),
     ));
     worker.leases.add(Arc::clone(&lease));
-    let journal = Arc::new(StoreJournal::new(worker.store.clone(), Arc::clone(&lease), length, &claim, claimed));
+    let journal =
+        Arc::new(StoreJournal::new(worker.store.clone(), Arc::clone(&lease), length, &claim, claimed));
     info!(resumed = claim.checkpoint.is_some(), "run claimed");
     let ending = drive(worker, claim, &lease, &journal).await;
     worker.leases.remove(&lease);
@@ -61,19 +62,29 @@ struct Parts {
     unusable: Option<(&'static str, String)>,
 }
 
-async fn drive(worker: &Worker, claim: Claim, lease: &Arc<Lease>, journal: &Arc<StoreJournal>) -> Option<Ending> {
+async fn drive(
+    worker: &Worker,
+    claim: Claim,
+    lease: &Arc<Lease>,
+    journal: &Arc<StoreJournal>,
+) -> Option<Ending> {
     let parts = parts(worker, &claim, lease).await?;
     let notice = Notice { stop: claim.stop.clone(), gate: gate(claim.gate) };
     let now = journal.now();
     let (plan, facts) = (Arc::new(parts.plan), Arc::new(parts.facts));
     let mut machine = match open(plan, facts, &claim, now) {
         Ok(machine) => machine,
-        Err((checkpoint, error)) => return Some(unopened(journal, checkpoint, &error).await),
+        Err((checkpoint, error)) => return Some(unopened(journal, checkpoint, staged(&claim), &error).await),
     };
     if let Some((code, reason)) = parts.unusable {
         machine.fail(code, reason, now);
     }
-    let source = LiveSource::new(worker.live.clone(), parts.integration, claim.request.account.clone(), worker.source_http.clone());
+    let source = LiveSource::new(
+        worker.live.clone(),
+        parts.integration,
+        claim.request.account.clone(),
+        worker.source_http.clone(),
+    );
     let driver = Driver {
         source: Arc::new(source),
         courier: Arc::clone(&worker.courier),
@@ -108,9 +119,14 @@ fn open(
 
 /// A run whose checkpoint this worker can't open: one from a later version waits for a later worker, one with
 /// damaged stages ends.
-async fn unopened(journal: &StoreJournal, checkpoint: Box<Checkpoint>, error: &OpenError) -> Ending {
+async fn unopened(
+    journal: &StoreJournal,
+    checkpoint: Box<Checkpoint>,
+    staged: usize,
+    error: &OpenError,
+) -> Ending {
     error!(%error, "the run can't be opened");
-    let entry = Entry { checkpoint: &checkpoint, changes: &Changes::default(), log: None };
+    let entry = Entry { checkpoint: &checkpoint, changes: &Changes::default(), staged, log: None };
     let ending = match error {
         OpenError::Version { .. } => {
             let until = journal.now().plus(NEWER_WORKER_WAIT);
@@ -158,11 +174,17 @@ async fn try_parts(worker: &Worker, claim: &Claim) -> Result<Parts, LiveError> {
             Err(error) => return Err(error),
         }
     }
-    let mut facts = facts(claim, webhooks, worker.settings.stage.run_bytes_max);
+    let mut facts = facts(claim, webhooks, stage_room(worker, claim));
     facts.context = account.context.clone();
     facts.tenant_id = account.tenant_id.clone();
-    let poison = claim.poison.clone().map(|story| ("poison", format!("the run {story}; it is not tried again")));
-    Ok(Parts { plan: Plan::compile(&job, &integration), integration: Some(integration), facts, unusable: poison })
+    let poison =
+        claim.poison.clone().map(|story| ("poison", format!("the run {story}; it is not tried again")));
+    Ok(Parts {
+        plan: Plan::compile(&job, &integration),
+        integration: Some(integration),
+        facts,
+        unusable: poison,
+    })
 }
 
 /// A run that can only be failed: with the reason, and without touching its source.
@@ -182,6 +204,19 @@ fn facts(claim: &Claim, webhooks: Vec<WebhookFacts>, stage_bytes_max: usize) -> 
         previous_run_date: previous_run_date(&claim.request, claim.watermark),
         stage_bytes_max,
     }
+}
+
+fn staged(claim: &Claim) -> usize {
+    claim.stages.iter().map(|(_, bytes)| bytes.len()).sum()
+}
+
+/// How many bytes the run may keep staged: its own budget, or what the others of its partition leave of the
+/// total. Read at the claim, so a little stale: a budget, not a promise.
+fn stage_room(worker: &Worker, claim: &Claim) -> usize {
+    let budget = &worker.settings.stage;
+    let share = budget.total_bytes_max / usize::from(worker.store.partitions().max(1));
+    let others = usize::try_from(claim.staged_by_others).unwrap_or(usize::MAX);
+    share.saturating_sub(others).min(budget.run_bytes_max)
 }
 
 fn webhook_facts(webhook: &Webhook) -> WebhookFacts {

@@ -12,7 +12,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Worker;
 
-pub(super) async fn serve(address: SocketAddr, worker: Arc<Worker>) -> std::io::Result<AbortOnDropHandle<()>> {
+pub(super) async fn serve(
+    address: SocketAddr,
+    worker: Arc<Worker>,
+) -> std::io::Result<AbortOnDropHandle<()>> {
     let listener = tokio::net::TcpListener::bind(address).await?;
     let router = Router::new().route("/health", get(health)).with_state(worker);
     Ok(AbortOnDropHandle::new(tokio::spawn(async move {

@@ -28,7 +28,14 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(run: RunId, epoch: u64, owner: String, length: Duration, sent: Instant, leaving: CancellationToken) -> Self {
+    pub(super) fn new(
+        run: RunId,
+        epoch: u64,
+        owner: String,
+        length: Duration,
+        sent: Instant,
+        leaving: CancellationToken,
+    ) -> Self {
         Self {
             run,
             epoch,

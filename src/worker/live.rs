@@ -28,10 +28,7 @@ pub(super) enum LiveError {
     Store(#[from] StoreError),
     /// It is not there.
     #[error("{kind} {id:?} does not exist any more")]
-    Missing {
-        kind: Kind,
-        id: String,
-    },
+    Missing { kind: Kind, id: String },
     /// It is there and can't be read.
     #[error("{0}")]
     Unreadable(String),
@@ -152,14 +149,20 @@ pub(super) struct LiveSource {
 }
 
 impl LiveSource {
-    pub(super) fn new(live: Live, integration: Option<Arc<Integration>>, account: AccountId, http: Http) -> Self {
+    pub(super) fn new(
+        live: Live,
+        integration: Option<Arc<Integration>>,
+        account: AccountId,
+        http: Http,
+    ) -> Self {
         Self { live, integration, account, http }
     }
 }
 
 impl Source for LiveSource {
     async fn fetch(&self, request: &FetchRequest) -> Result<Page, FetchError> {
-        let integration = self.integration.clone().ok_or_else(|| unusable("the run has no integration".into()))?;
+        let integration =
+            self.integration.clone().ok_or_else(|| unusable("the run has no integration".into()))?;
         let account = match self.live.account(&self.account).await {
             Ok(account) => account,
             Err(error @ LiveError::Store(_)) => {

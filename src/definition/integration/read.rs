@@ -19,9 +19,12 @@ pub(super) fn integration(root: &Spot<'_>) -> Option<Integration> {
     let fields = root.fields()?.unwrapped("config")?;
     fields.ignore(BOOKKEEPING);
     fields.ignore(&["id", "category", "sharing", "is_beta", "version", "can_install", "description"]);
-    fields.ignore(&["logo", "icon", "tool_tags", "credentials", "api_documentation_url"]);
+    fields.ignore(&["logo", "icon", "tool_tags", "api_documentation_url"]);
     fields.not_yet(&["webhook", "actions"], "leave it out; only requests that a sync job makes are used");
     fields.not_yet(&["error_expression"], "errors are told by the status; a body can't say so yet");
+    if let Some(spot) = fields.get("credentials") {
+        check_credentials(&spot);
+    }
     let name: Option<IntegrationName> = fields.required("name").and_then(|spot| spot.parsed());
     let label = fields.maybe("label", Spot::text);
     let base_url = fields.required("base_url").and_then(|spot| base_url(&spot));
@@ -48,6 +51,24 @@ pub(super) fn integration(root: &Spot<'_>) -> Option<Integration> {
         on_unauthorized: on_unauthorized?,
         resources: resources?,
     })
+}
+
+/// The declaration describes a form that we don't show, so all that matters is whether the account's
+/// credentials can be used as they are: a declaration of one format, or several by their names.
+fn check_credentials(spot: &Spot<'_>) {
+    let as_they_are = |format: Option<&str>| matches!(format, Some("api_key" | "basic"));
+    let usable = match spot.value().get("format") {
+        Some(format) => as_they_are(format.as_str()),
+        None => spot.value().as_object().is_some_and(|formats| {
+            formats.is_empty() || formats.keys().any(|format| as_they_are(Some(format)))
+        }),
+    };
+    if !usable {
+        spot.problem(
+            "only credentials of format api_key are supported yet",
+            Some("declare api_key, and give each account an access token as a credential"),
+        );
+    }
 }
 
 /// The address is never repeated: variables may have put anything in it.
@@ -117,7 +138,7 @@ fn named(name: &str, spot: &Spot<'_>) -> bool {
     let plain = is_plain_name(name);
     if !plain {
         let message = format!("{name:?} is no name");
-        spot.problem_of_key(&message, Some("use letters, digits, '_', '-', '/' and '.'"));
+        spot.problem_of_key(&message, Some("use letters, digits, '_', '-' and '/'"));
     }
     plain
 }

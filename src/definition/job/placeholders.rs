@@ -6,7 +6,7 @@ use crate::nearest::nearest;
 use crate::template::Template;
 
 /// The roots that a job's placeholders know; anything else is a key of the account's context.
-const ROOTS: [&str; 5] = ["args", "resources", "sync_job_run", "previous_run_date", "tenant_id"];
+const ROOTS: [&str; 6] = ["args", "resources", "sync_job_run", "previous_run_date", "tenant_id", "context"];
 
 /// Whether every placeholder of the node at `index` can be resolved; reports those that can't.
 pub(super) fn check(spot: &Spot<'_>, nodes: &[Node], index: usize) -> bool {
@@ -45,10 +45,6 @@ fn refusal(path: &[String], nodes: &[Node], index: usize) -> Option<(String, Str
             format!("{{{{{shown}}}}} is a secret, and jobs never see secrets"),
             "put it into the integration's authorization, headers or query".to_owned(),
         )),
-        "context" => Some((
-            format!("{{{{{shown}}}}} means nothing in a job"),
-            format!("the account's context has no prefix here: {{{{{}}}}}", path[1..].join(".")),
-        )),
         "resources" => record_refusal(path, nodes, index),
         _ if ROOTS.contains(&root) => None,
         // A context key may have any name, but one that looks like a root with a slip is a slip.
@@ -72,12 +68,9 @@ fn record_refusal(path: &[String], nodes: &[Node], index: usize) -> Option<(Stri
     if let Some(other) = nodes.iter().find(|other| steps_naming(other, rest).is_some()) {
         return Some((message, format!("write depends_on: {} in this node", other.name)));
     }
-    let known: Vec<String> = ancestors.iter().map(|index| normal(&nodes[*index].name)).collect();
-    let alike = |name: &&String| {
-        let steps = name.split('.').count().min(rest.len());
-        nearest(&normal(&rest[..steps].join(".")), [name.as_str()]).is_some()
-    };
-    let hint = match known.iter().find(alike) {
+    let known: Vec<&str> = ancestors.iter().map(|index| nodes[*index].name.as_str()).collect();
+    let written = rest.first().map(String::as_str).unwrap_or_default();
+    let hint = match nearest(written, known.iter().copied()) {
         _ if known.is_empty() => "this node depends on no other; write depends_on: …".to_owned(),
         Some(near) => format!("did you mean {{{{resources.{near}.…}}}}?"),
         None => {
@@ -87,15 +80,13 @@ fn record_refusal(path: &[String], nodes: &[Node], index: usize) -> Option<(Stri
     Some((message, hint))
 }
 
-/// How many of `steps` name `node`, by its name or by its resource (`ticketing/tickets` is `ticketing.tickets`
-/// as well); the longest such name.
+/// How many of `steps` name `node`: its resource, a step for each part between slashes
+/// (`ticketing.tickets`), or else its name as one step.
 pub(super) fn steps_naming(node: &Node, steps: &[String]) -> Option<usize> {
-    let names = [normal(&node.name), normal(&node.resource)];
-    (1..=steps.len()).rev().find(|count| names.contains(&normal(&steps[..*count].join("."))))
-}
-
-fn normal(name: &str) -> String {
-    name.replace('/', ".")
+    let resource: Vec<&str> = node.resource.split('/').collect();
+    let name = [node.name.as_str()];
+    let begins = |prefix: &[&str]| steps.iter().zip(prefix).filter(|(a, b)| a == b).count() == prefix.len();
+    [resource.as_slice(), &name].into_iter().find(|prefix| begins(prefix)).map(<[&str]>::len)
 }
 
 /// The nodes above the one at `index`, its parent first.

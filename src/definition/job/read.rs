@@ -108,7 +108,7 @@ fn node<'c>(spot: &Spot<'c>) -> Option<Written<'c>> {
 fn plain(spot: &Spot<'_>) -> Option<String> {
     let text = spot.filled()?;
     if !is_plain_name(text) {
-        spot.problem(&format!("{text:?} is no name"), Some("use letters, digits, '_', '-', '/' and '.'"));
+        spot.problem(&format!("{text:?} is no name"), Some("use letters, digits, '_', '-' and '/'"));
         return None;
     }
     Some(text.to_owned())

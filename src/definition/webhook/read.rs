@@ -6,7 +6,6 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
-use serde_json::Value;
 use url::Url;
 
 use super::{Ack, DeliveryRetry, EventType, Webhook};
@@ -143,14 +142,14 @@ fn event_types(spot: &Spot<'_>) -> Option<BTreeSet<EventType>> {
 
 /// `"200"`, which YAML takes for a number without quotes, or `2xx`.
 fn ack(spot: &Spot<'_>) -> Option<Ack> {
-    match spot.value() {
-        Value::Number(number) if number.as_u64() == Some(200) => Some(Ack::Status200),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Number(_)
-        | Value::String(_)
-        | Value::Array(_)
-        | Value::Object(_) => spot.choice(&[("200", Ack::Status200), ("2xx", Ack::Any2xx)]),
+    let text = spot.loose_text()?;
+    match text.as_str() {
+        "200" => Some(Ack::Status200),
+        "2xx" => Some(Ack::Any2xx),
+        other => {
+            spot.not_one_of(other, &["200", "2xx"]);
+            None
+        }
     }
 }
 

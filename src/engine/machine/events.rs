@@ -67,7 +67,7 @@ impl Machine {
         let rest: Vec<usize> = (held.acknowledged..self.checkpoint.destinations.len())
             .filter(|&destination| self.takes(destination, EventType::Record))
             .collect();
-        let bytes: usize = rest.len() * held.page.body.len() + self.stages.values().map(Bytes::len).sum::<usize>();
+        let bytes: usize = rest.len() * held.page.body.len() + self.staged();
         if held.page.replayable && bytes > self.run.stage_bytes_max {
             return;
         }
@@ -101,8 +101,16 @@ impl Machine {
         Effect::Deliver(self.delivery(staged.destination, staged.event, staged.id.clone(), body, seq))
     }
 
-    fn delivery(&self, destination: usize, event: EventType, id: String, body: Bytes, seq: Option<u64>) -> Delivery {
-        let trouble = self.checkpoint.trouble.as_ref().filter(|trouble| trouble.about == TroubleAbout::Delivery);
+    fn delivery(
+        &self,
+        destination: usize,
+        event: EventType,
+        id: String,
+        body: Bytes,
+        seq: Option<u64>,
+    ) -> Delivery {
+        let trouble =
+            self.checkpoint.trouble.as_ref().filter(|trouble| trouble.about == TroubleAbout::Delivery);
         Delivery {
             webhook: self.checkpoint.destinations[destination].webhook.clone(),
             event,
@@ -116,7 +124,8 @@ impl Machine {
 
     fn seal_held(&self, destination: usize, page: &Page, node: usize, number: u32) -> (String, Bytes, u64) {
         let waiting = self.checkpoint.outbox.iter();
-        let pages = waiting.filter(|staged| staged.destination == destination && staged.page.is_some()).count();
+        let pages =
+            waiting.filter(|staged| staged.destination == destination && staged.page.is_some()).count();
         let seq = self.checkpoint.destinations[destination].seq + pages as u64 + 1;
         let node = &self.plan.nodes[node];
         let restarts = self.top().map_or(0, |frame| frame.restarts);
@@ -127,14 +136,17 @@ impl Machine {
         if restarts > 0 {
             meta["restart"] = restarts.into();
         }
-        let envelope = self.envelope(destination, EventType::Record, self.next_step(destination), self.checkpoint.at);
+        let envelope =
+            self.envelope(destination, EventType::Record, self.next_step(destination), self.checkpoint.at);
         let (id, body) = envelope.seal_page(&node.resource, page, &Json::of(&meta));
         (id, body, seq)
     }
 
     fn next_step(&self, destination: usize) -> u64 {
-        let waiting = self.checkpoint.outbox.iter().filter(|staged| staged.destination == destination).count();
-        let ending = self.checkpoint.terminal.iter().filter(|staged| staged.destination == destination).count();
+        let waiting =
+            self.checkpoint.outbox.iter().filter(|staged| staged.destination == destination).count();
+        let ending =
+            self.checkpoint.terminal.iter().filter(|staged| staged.destination == destination).count();
         self.checkpoint.destinations[destination].step + (waiting + ending) as u64 + 1
     }
 

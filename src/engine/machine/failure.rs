@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::{Machine, OUTAGE_WAIT_BASE, OUTAGE_WAIT_MAX, Gate};
+use super::{Gate, Machine, OUTAGE_WAIT_BASE, OUTAGE_WAIT_MAX};
 use crate::backoff;
 use crate::clock::Millis;
 use crate::definition::integration::OnUnauthorized;
@@ -67,8 +67,14 @@ impl Machine {
 
     fn credentials_refused(&mut self, error: &FetchError, now: Millis) {
         let account = &self.run.request.account;
-        let reason = format!("{error}. Mend the credentials of account {account:?}, then resume the run", account = account.as_str());
-        self.decide(Outcome { status: Status::Failed, reason: Some(reason), code: Some("unauthorized".into()) }, now);
+        let reason = format!(
+            "{error}. Mend the credentials of account {account:?}, then resume the run",
+            account = account.as_str()
+        );
+        self.decide(
+            Outcome { status: Status::Failed, reason: Some(reason), code: Some("unauthorized".into()) },
+            now,
+        );
     }
 
     /// A stored cursor was refused: the list starts over, a few times.
@@ -155,7 +161,8 @@ impl Machine {
         if self.gave_up_before() || exhausted {
             return self.give_up_delivery(reason, now);
         }
-        let wait = parked_wait(&retry, parks, self.seed(u64::from(parks))).max(error.retry_after.unwrap_or_default());
+        let wait = parked_wait(&retry, parks, self.seed(u64::from(parks)))
+            .max(error.retry_after.unwrap_or_default());
         let last_try = since.plus(retry.give_up_after).max(now.plus(Duration::from_millis(100)));
         let until = now.plus(wait).min(last_try);
         self.checkpoint.trouble =
@@ -164,7 +171,10 @@ impl Machine {
 
     /// The terminal event of a run whose webhook is dead gets one turn of tries.
     fn gave_up_before(&self) -> bool {
-        self.checkpoint.outcome.as_ref().is_some_and(|outcome| outcome.code.as_deref() == Some(DELIVERY_EXHAUSTED))
+        self.checkpoint
+            .outcome
+            .as_ref()
+            .is_some_and(|outcome| outcome.code.as_deref() == Some(DELIVERY_EXHAUSTED))
     }
 
     fn give_up_delivery(&mut self, reason: String, now: Millis) {
@@ -186,7 +196,10 @@ impl Machine {
         } else {
             self.checkpoint.outbox.first()
         };
-        staged.map_or_else(|| self.held.as_ref().map_or(0, |held| held.acknowledged), |staged| staged.destination)
+        staged.map_or_else(
+            || self.held.as_ref().map_or(0, |held| held.acknowledged),
+            |staged| staged.destination,
+        )
     }
 
     /// Chance that is the same after a crash: a hash of the run and its position.

@@ -59,7 +59,8 @@ impl Machine {
         if node.children.is_empty() || page.records.is_empty() {
             return None;
         }
-        let projections: Vec<String> = (0..page.records.len()).map(|index| node.keeps.of(page.record(index))).collect();
+        let projections: Vec<String> =
+            (0..page.records.len()).map(|index| node.keeps.of(page.record(index))).collect();
         let text = format!("[{}]", projections.join(","));
         let records: Vec<Json> = serde_json::from_str(&text).unwrap_or_default();
         let stage = self.put_new_stage(Bytes::from(text));
@@ -190,7 +191,9 @@ fn too_many_pages(pages_max: u32) -> FetchError {
         kind: FetchErrorKind::Permanent,
         status: None,
         error: "too_many_pages".into(),
-        message: format!("the list has more than {pages_max} pages; raise the method's pages_max if that is right"),
+        message: format!(
+            "the list has more than {pages_max} pages; raise the method's pages_max if that is right"
+        ),
         raw_response: None,
         skip_to: None,
     }

@@ -1,1 +1,245 @@
-//! tbd
+//! The driver: what it does beside the machine's effects. Fetching ahead, leaving, and letting go.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::plans::{one_list_plan, plain_facts};
+use crate::clock::Millis;
+use crate::definition::webhook::EventType;
+use crate::engine::driver::{Budget, Driver, Ending};
+use crate::engine::machine::{Gate, Machine, Park};
+use crate::engine::seam::{
+    Courier, Cursor, Delivery, DeliveryError, Entry, FetchError, FetchErrorKind, FetchRequest, Journal,
+    JournalError, Notice, Page, SendGuard, Source, Verdict,
+};
+use crate::run::{Outcome, Status};
+
+/// What happened, in order.
+type Story = Arc<Mutex<Vec<String>>>;
+
+fn tell(story: &Story, what: impl Into<String>) {
+    story.lock().unwrap().push(what.into());
+}
+
+/// Three pages of one record; the second can be limited once.
+struct Pages {
+    story: Story,
+    limit_second: AtomicBool,
+    fetched: Notify,
+}
+
+impl Source for Pages {
+    async fn fetch(&self, request: &FetchRequest) -> Result<Page, FetchError> {
+        let number = match &request.cursor {
+            Cursor::Token(token) => token.parse::<u32>().unwrap(),
+            _ => 1,
+        };
+        tell(&self.story, format!("fetch {number}"));
+        self.fetched.notify_one();
+        if number == 2 && self.limit_second.swap(false, Ordering::SeqCst) {
+            return Err(FetchError {
+                kind: FetchErrorKind::RateLimited { wait: Duration::from_secs(9) },
+                status: Some(429),
+                error: "Too Many Requests".into(),
+                message: "slow down".into(),
+                raw_response: None,
+                skip_to: None,
+            });
+        }
+        let next = (number < 3).then(|| Cursor::Token((number + 1).to_string()));
+        Ok(Page { body: Bytes::from_static(b"[1]"), records: vec![1..2], next, replayable: true })
+    }
+}
+
+/// Acknowledges, and for the first page only once the source was asked for the second.
+struct Hook {
+    story: Story,
+    pages: Arc<Pages>,
+    wait_for_fetch_ahead: bool,
+    fail: bool,
+    leave_during_page: Option<CancellationToken>,
+}
+
+impl Courier for Hook {
+    async fn deliver(&self, delivery: &Delivery, _guard: &dyn SendGuard) -> Verdict {
+        let seq = delivery.seq.unwrap_or_default();
+        tell(
+            &self.story,
+            format!("deliver {} {seq}", delivery.event.as_str().trim_start_matches("sync_job_run:")),
+        );
+        if seq == 1 && self.wait_for_fetch_ahead {
+            self.pages.fetched.notified().await;
+            self.pages.fetched.notified().await;
+        }
+        if let (Some(leaving), EventType::Record) = (&self.leave_during_page, delivery.event) {
+            leaving.cancel();
+        }
+        if self.fail && delivery.event == EventType::Record {
+            return Verdict::Failed(DeliveryError {
+                status: None,
+                message: "cut".into(),
+                retry_after: None,
+                attempts: 1,
+            });
+        }
+        Verdict::Acknowledged
+    }
+}
+
+struct Log {
+    story: Story,
+    lose_after: usize,
+    saves: Mutex<usize>,
+}
+
+impl Journal for Log {
+    async fn save(&self, entry: Entry<'_>) -> Result<Notice, JournalError> {
+        let mut saves = self.saves.lock().unwrap();
+        *saves += 1;
+        if *saves > self.lose_after {
+            return Err(JournalError::Lost);
+        }
+        tell(&self.story, format!("save {}", entry.checkpoint.destinations[0].seq));
+        Ok(Notice::default())
+    }
+
+    async fn park(&self, _entry: Entry<'_>, park: &Park) -> Result<(), JournalError> {
+        tell(&self.story, format!("park {}", park.status));
+        Ok(())
+    }
+
+    async fn release(&self, entry: Entry<'_>) -> Result<(), JournalError> {
+        tell(&self.story, format!("release {}", entry.checkpoint.destinations[0].seq));
+        Ok(())
+    }
+
+    async fn finish(&self, _entry: Entry<'_>, outcome: &Outcome) -> Result<(), JournalError> {
+        tell(&self.story, format!("finish {}", outcome.status));
+        Ok(())
+    }
+
+    async fn close_gate(&self, seen: u64, wait: Duration) -> Result<Gate, JournalError> {
+        tell(&self.story, "close gate");
+        Ok(Gate { generation: seen + 1, opens_at: self.now().plus(wait) })
+    }
+
+    fn now(&self) -> Millis {
+        Millis(1_769_846_400_000)
+    }
+}
+
+struct Ours;
+
+impl SendGuard for Ours {
+    fn permit(&self) -> Option<u64> {
+        Some(1)
+    }
+
+    fn interrupted(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+struct Setting {
+    limit_second: bool,
+    wait_for_fetch_ahead: bool,
+    fail: bool,
+    leave_during_page: bool,
+    lose_after: usize,
+}
+
+const CALM: Setting = Setting {
+    limit_second: false,
+    wait_for_fetch_ahead: false,
+    fail: false,
+    leave_during_page: false,
+    lose_after: 99,
+};
+
+async fn drive(setting: Setting) -> (Ending, Vec<String>) {
+    let story = Story::default();
+    let leaving = CancellationToken::new();
+    let pages = Arc::new(Pages {
+        story: Arc::clone(&story),
+        limit_second: AtomicBool::new(setting.limit_second),
+        fetched: Notify::new(),
+    });
+    let hook = Hook {
+        story: Arc::clone(&story),
+        pages: Arc::clone(&pages),
+        wait_for_fetch_ahead: setting.wait_for_fetch_ahead,
+        fail: setting.fail,
+        leave_during_page: setting.leave_during_page.then(|| leaving.clone()),
+    };
+    let driver = Driver {
+        source: pages,
+        courier: Arc::new(hook),
+        journal: Arc::new(Log {
+            story: Arc::clone(&story),
+            lose_after: setting.lose_after,
+            saves: Mutex::default(),
+        }),
+        guard: Arc::new(Ours),
+        leaving,
+        budget: Budget::new(1 << 20, 1 << 10),
+        fetch_ahead: setting.wait_for_fetch_ahead || setting.limit_second,
+    };
+    let mut machine = Machine::start(one_list_plan(), plain_facts(), Millis(1_769_846_400_000));
+    let ending = driver.run(&mut machine, Notice::default()).await;
+    let story = story.lock().unwrap().clone();
+    (ending, story)
+}
+
+#[tokio::test]
+async fn a_page_costs_one_fetch_one_delivery_and_one_save() {
+    let (ending, story) = drive(CALM).await;
+    assert!(matches!(ending, Ending::Finished(outcome) if outcome.status == Status::Completed));
+    let expected = "save 0, deliver started 0, save 0, fetch 1, deliver record 1, save 1, fetch 2, deliver record 2, \
+                    save 2, fetch 3, deliver record 3, save 3, save 3, deliver completed 0, finish completed";
+    assert_eq!(story.join(", "), expected);
+}
+
+#[tokio::test]
+async fn the_next_page_is_fetched_while_this_one_is_delivered() {
+    let (ending, story) = drive(Setting { wait_for_fetch_ahead: true, ..CALM }).await;
+    assert!(matches!(ending, Ending::Finished(_)));
+    let at = |what: &str| story.iter().position(|line| line == what).unwrap();
+    assert!(at("fetch 2") < at("save 1"), "{story:?}");
+    assert_eq!(story.iter().filter(|line| line.starts_with("fetch")).count(), 3, "{story:?}");
+}
+
+#[tokio::test]
+async fn a_limit_met_while_fetching_ahead_closes_the_gate_at_once_and_is_reported_after_the_page() {
+    let (ending, story) = drive(Setting { limit_second: true, ..CALM }).await;
+    assert!(matches!(ending, Ending::Parked(park) if park.status == Status::RateLimited));
+    let at = |what: &str| story.iter().position(|line| line == what).unwrap();
+    assert!(at("save 1") < at("deliver rate_limited 0"), "{story:?}");
+    assert_eq!(story.last().unwrap(), "park rate_limited");
+}
+
+#[tokio::test]
+async fn a_worker_that_leaves_finishes_its_delivery_and_gives_the_run_back() {
+    let (ending, story) = drive(Setting { leave_during_page: true, ..CALM }).await;
+    assert_eq!(ending, Ending::Released);
+    assert_eq!(story[story.len() - 3..], ["deliver record 1", "save 1", "release 1"]);
+}
+
+#[tokio::test]
+async fn a_delivery_cut_short_by_leaving_says_nothing_about_the_webhook() {
+    let (ending, story) = drive(Setting { leave_during_page: true, fail: true, ..CALM }).await;
+    assert_eq!(ending, Ending::Released);
+    assert_eq!(story.last().unwrap(), "release 0");
+}
+
+#[tokio::test]
+async fn a_lost_run_is_dropped_at_once() {
+    let (ending, story) = drive(Setting { lose_after: 2, ..CALM }).await;
+    assert_eq!(ending, Ending::Lost(JournalError::Lost));
+    assert_eq!(story.last().unwrap(), "deliver record 1");
+}

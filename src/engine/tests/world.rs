@@ -8,19 +8,18 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Millis;
-use crate::definition::integration::OnUnauthorized;
 use crate::definition::job::ErrorHandling;
-use crate::definition::webhook::{DeliveryRetry, EventType};
+use crate::definition::webhook::EventType;
 use crate::engine::checkpoint::Checkpoint;
 use crate::engine::machine::{Effect, Gate, Machine, RunFacts, WebhookFacts};
-use crate::engine::plan::{Keeps, Plan, PlanNode};
+use crate::engine::plan::Plan;
 use crate::engine::seam::{
     Cursor, Delivery, DeliveryError, FetchError, FetchErrorKind, FetchRequest, Page, Verdict,
 };
-use crate::id::RunId;
-use crate::json::{self, Json};
-use crate::run::{Outcome, Revisions, RunRequest, Status};
-use crate::template::{Template, Tree};
+use crate::json;
+use crate::run::{Outcome, Status};
+
+use super::plans::{draw, pages, random_facts, random_plan, record_ids};
 
 /// How likely each kind of bad luck is, at each chance it has.
 #[derive(Debug, Clone, Copy)]
@@ -168,6 +167,8 @@ impl World {
                     if self.dies() {
                         return;
                     }
+                    let permanent = matches!(&result, Err(error) if error.kind == FetchErrorKind::Permanent);
+                    self.permanent_failures += usize::from(permanent);
                     machine.fetched(result, self.gate, self.now);
                 }
                 Effect::Deliver(delivery) => {
@@ -252,11 +253,13 @@ impl World {
             return error(FetchErrorKind::Transient);
         }
         if self.chance(self.luck.limited) {
-            self.gate = Gate { generation: self.gate.generation + 1, opens_at: self.now.plus(Duration::from_secs(5)) };
+            self.gate = Gate {
+                generation: self.gate.generation + 1,
+                opens_at: self.now.plus(Duration::from_secs(5)),
+            };
             return error(FetchErrorKind::RateLimited { wait: Duration::from_secs(5) });
         }
         if self.chance(self.luck.permanent) {
-            self.permanent_failures += 1;
             return error(FetchErrorKind::Permanent);
         }
         if !request.cursor.is_start() && self.chance(self.luck.expired) {
@@ -266,7 +269,8 @@ impl World {
     }
 
     fn page(&mut self, request: &FetchRequest) -> Page {
-        let parent = json::get(request.query.as_str(), &["parent"]).map(|text| json::text_of(text).into_owned());
+        let parent =
+            json::get(request.query.as_str(), &["parent"]).map(|text| json::text_of(text).into_owned());
         let parent = parent.unwrap_or_default();
         let number = match &request.cursor {
             Cursor::Start => 0,
@@ -280,16 +284,25 @@ impl World {
             self.spent.insert(address);
         }
         let ids = record_ids(&request.resource, &parent, number);
-        let body = format!("[{}]", ids.iter().map(|id| format!("{{\"id\":\"{id}\"}}")).collect::<Vec<_>>().join(","));
+        let body = format!(
+            "[{}]",
+            ids.iter().map(|id| format!("{{\"id\":\"{id}\"}}")).collect::<Vec<_>>().join(",")
+        );
         let records = json::elements(&body).expect("an array");
-        let next = (number + 1 < pages(&request.resource, &parent)).then(|| Cursor::Token((number + 1).to_string()));
+        let next =
+            (number + 1 < pages(&request.resource, &parent)).then(|| Cursor::Token((number + 1).to_string()));
         Page { records, body: Bytes::from(body), next, replayable: !self.luck.single_use_cursors }
     }
 
     fn deliver(&mut self, delivery: &Delivery) -> Verdict {
         self.deliveries += 1;
         let failed = |attempts| {
-            Verdict::Failed(DeliveryError { status: Some(503), message: "down".into(), retry_after: None, attempts })
+            Verdict::Failed(DeliveryError {
+                status: Some(503),
+                message: "down".into(),
+                retry_after: None,
+                attempts,
+            })
         };
         let dead = self.dead_after.is_some_and(|after| self.deliveries > after);
         let refused = self.refuse && delivery.event == EventType::RunStarted;
@@ -321,8 +334,12 @@ impl World {
     }
 
     pub(super) fn events(&self, event: EventType) -> usize {
-        let ids: BTreeSet<&str> =
-            self.received.iter().filter(|received| received.event == event).map(|received| received.id.as_str()).collect();
+        let ids: BTreeSet<&str> = self
+            .received
+            .iter()
+            .filter(|received| received.event == event)
+            .map(|received| received.id.as_str())
+            .collect();
         ids.len()
     }
 
@@ -330,11 +347,15 @@ impl World {
         self.events(EventType::RecordError)
     }
 
-    /// Pages that a webhook acknowledged more than once.
+    /// Pages that one webhook acknowledged more than once; of the webhook with the most.
     pub(super) fn repeated_pages(&self) -> usize {
-        let mut seen = BTreeSet::new();
-        let pages = self.acknowledged().filter(|received| received.event == EventType::Record);
-        pages.filter(|received| !seen.insert((&received.webhook, received.seq))).count()
+        let repeats = |webhook: &WebhookFacts| {
+            let mut seen = BTreeSet::new();
+            let pages = self.acknowledged().filter(|received| received.event == EventType::Record);
+            let pages = pages.filter(|received| received.webhook == webhook.id.as_str());
+            pages.filter(|received| !seen.insert(received.seq)).count()
+        };
+        self.facts.webhooks.iter().map(repeats).max().unwrap_or_default()
     }
 
     fn acknowledged(&self) -> impl Iterator<Item = &Received> {
@@ -345,19 +366,23 @@ impl World {
     pub(super) fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         let expected = self.expected();
-        for webhook in self.facts.webhooks.iter().filter(|webhook| webhook.takes.contains(&EventType::Record)) {
+        for webhook in self.facts.webhooks.iter().filter(|webhook| webhook.takes.contains(&EventType::Record))
+        {
             let mut got = BTreeSet::new();
             for received in self.acknowledged().filter(|received| received.webhook == webhook.id.as_str()) {
                 got.extend(records_of(received));
             }
-            missing.extend(expected.iter().filter(|id| !got.contains(*id)).map(|id| format!("{}: {id}", webhook.id)));
+            missing.extend(
+                expected.iter().filter(|id| !got.contains(*id)).map(|id| format!("{}: {id}", webhook.id)),
+            );
         }
         missing
     }
 
     fn expected(&self) -> BTreeSet<String> {
         let mut expected = BTreeSet::new();
-        let mut lists: Vec<(usize, String)> = self.plan.roots.iter().map(|&root| (root, String::new())).collect();
+        let mut lists: Vec<(usize, String)> =
+            self.plan.roots.iter().map(|&root| (root, String::new())).collect();
         while let Some((index, parent)) = lists.pop() {
             let node = &self.plan.nodes[index];
             for number in 0..pages(&node.resource, &parent) {
@@ -377,7 +402,11 @@ impl World {
         let mut bodies: BTreeMap<&str, &Bytes> = BTreeMap::new();
         let mut ids: BTreeMap<&Bytes, &str> = BTreeMap::new();
         for received in &self.received {
-            assert_eq!(*bodies.entry(&received.id).or_insert(&received.body), &received.body, "one id, two bodies");
+            assert_eq!(
+                *bodies.entry(&received.id).or_insert(&received.body),
+                &received.body,
+                "one id, two bodies"
+            );
             assert_eq!(*ids.entry(&received.body).or_insert(&received.id), received.id, "one body, two ids");
             let text = std::str::from_utf8(&received.body).expect("UTF-8");
             assert_eq!(json::get(text, &["id"]).map(json::text_of).as_deref(), Some(received.id.as_str()));
@@ -389,7 +418,11 @@ impl World {
         if self.outcome().status == Status::Completed {
             let kept: Vec<&String> = self.stages.keys().filter(|name| *name != "frozen").collect();
             assert!(kept.is_empty(), "stages left behind: {kept:?}");
-            assert!(checkpoint.outbox.is_empty() && checkpoint.terminal.is_empty() && checkpoint.frames.is_empty());
+            assert!(
+                checkpoint.outbox.is_empty()
+                    && checkpoint.terminal.is_empty()
+                    && checkpoint.frames.is_empty()
+            );
         }
     }
 
@@ -401,14 +434,18 @@ impl World {
         let mut limited = BTreeSet::new();
         for received in self.acknowledged().filter(|received| received.webhook == webhook.id.as_str()) {
             match received.event {
-                EventType::RunStarted => drop(started.insert(&received.id)),
+                EventType::RunStarted => {
+                    started.insert(&received.id);
+                }
                 EventType::Record => {
                     let seq = received.seq.expect("a page has a number");
                     assert!(seq == last || seq == last + 1, "page {seq} after page {last}");
                     assert!(terminal.len() < attempts, "a page after the end");
                     last = seq;
                 }
-                EventType::RunCompleted | EventType::RunFailed | EventType::RunStopped => drop(terminal.insert(&received.id)),
+                EventType::RunCompleted | EventType::RunFailed | EventType::RunStopped => {
+                    terminal.insert(&received.id);
+                }
                 EventType::RateLimited => {
                     let text = std::str::from_utf8(&received.body).expect("UTF-8");
                     let until = json::get(text, &["payload", "resumes_at"]).map(str::to_owned);
@@ -428,7 +465,11 @@ impl World {
         let undelivered = self.checkpoint().terminal_undelivered;
         match self.outcome().status {
             Status::Completed if takes(EventType::RunCompleted) => assert_eq!(started.len(), 1),
-            _ => assert!(undelivered || terminal.len() <= attempts, "{} ends, {attempts} attempts", terminal.len()),
+            _ => assert!(
+                undelivered || terminal.len() <= attempts,
+                "{} ends, {attempts} attempts",
+                terminal.len()
+            ),
         }
     }
 }
@@ -441,101 +482,4 @@ fn records_of(received: &Received) -> Vec<String> {
         .into_iter()
         .filter_map(|range| json::get(&records[range], &["id"]).map(|id| json::text_of(id).into_owned()))
         .collect()
-}
-
-/// The records of one page: a function of its address.
-fn record_ids(resource: &str, parent: &str, page: u64) -> Vec<String> {
-    let count = hash(&format!("count {resource} {parent} {page}")) % 4;
-    (0..count).map(|index| format!("{resource}/{parent}/{page}/{index}")).collect()
-}
-
-/// How many pages a list has.
-fn pages(resource: &str, parent: &str) -> u64 {
-    1 + hash(&format!("pages {resource} {parent}")) % 3
-}
-
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |acc, byte| (acc ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)) >> 7
-}
-
-/// A number below `bound` (`SplitMix64`).
-fn draw(state: &mut u64, bound: u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ (z >> 31)) % bound
-}
-
-fn random_plan(random: &mut u64) -> Plan {
-    let count = 1 + draw(random, 5) as usize;
-    let mut nodes: Vec<PlanNode> = Vec::new();
-    for index in 0..count {
-        let parent = (index > 0 && draw(random, 10) < 6).then(|| draw(random, index as u64) as usize);
-        let query = match parent {
-            None => "{}".to_owned(),
-            Some(parent) => format!("{{\"parent\":\"{{{{resources.{}.id}}}}\"}}", nodes[parent].name),
-        };
-        nodes.push(PlanNode {
-            name: format!("n{index}"),
-            resource: format!("r{index}"),
-            method: "list".into(),
-            id: (draw(random, 4) == 0).then(|| Template::literal("x")),
-            query: Tree::from_json(&Json::parse(&query).expect("JSON")).expect("a template"),
-            body: None,
-            persist: draw(random, 5) > 0,
-            parent,
-            children: Vec::new(),
-            keeps: Keeps::Members(vec!["id".into()]),
-            pages_max: 100,
-        });
-        if let Some(parent) = parent {
-            nodes[parent].children.push(index);
-        }
-    }
-    let roots = (0..count).filter(|&index| nodes[index].parent.is_none()).collect();
-    Plan {
-        nodes,
-        roots,
-        consecutive_errors_max: 3,
-        outage_budget: Duration::from_secs(1_000_000),
-        on_unauthorized: OnUnauthorized::Fail,
-    }
-}
-
-fn random_facts(random: &mut u64, error_handling: ErrorHandling) -> RunFacts {
-    let mut webhooks = Vec::new();
-    for index in 0..=draw(random, 3) {
-        let chain = EventType::ALL.iter().copied().filter(|event| event.is_by_default());
-        // Some webhooks take no records, some name the end of a stopped run.
-        let takes = match draw(random, 6) {
-            0 if index > 0 => vec![EventType::RunStarted, EventType::RunCompleted],
-            1 => chain.chain([EventType::RunStopped]).collect(),
-            _ => chain.collect(),
-        };
-        let retry = DeliveryRetry { give_up_after: Duration::from_secs(3600), ..DeliveryRetry::default() };
-        webhooks.push(WebhookFacts { id: format!("hook{index}").parse().expect("an id"), takes, retry });
-    }
-    RunFacts {
-        request: RunRequest {
-            id: RunId::of_slot(&"test".parse().expect("an id"), &"t".parse().expect("an id"), 1, 3),
-            environment: "test".parse().expect("an id"),
-            job: "job".parse().expect("an id"),
-            account: "account".parse().expect("an id"),
-            webhooks: webhooks.iter().map(|webhook| webhook.id.clone()).collect(),
-            args: Json::empty_object(),
-            error_handling,
-            ignore_previous_run: false,
-            slot: None,
-            replay_of: None,
-            revisions: Revisions { job: "j".into(), integration: "i".into() },
-            created_at: Millis(0),
-        },
-        attempt: 1,
-        webhooks,
-        context: Json::empty_object(),
-        tenant_id: None,
-        previous_run_date: Millis(0),
-        stage_bytes_max: if draw(random, 4) == 0 { 64 } else { 1 << 20 },
-    }
 }

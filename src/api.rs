@@ -1,0 +1,77 @@
+//! The REST API, served by schedulers: definitions, runs and triggers over the store. RapidBridge's shapes where it
+//! has them (`/sync-job-run` and so on), `{result, next_cursor, limit}` for lists, `{statusCode, error, message,
+//! details}` for errors.
+//!
+//! This room decides nothing about runs: it reads, checks and asks the store, whose scripts decide. It knows neither
+//! engine nor delivery, and never shows a secret: what it returns of a definition is `Record::public`.
+//!
+//! [`server`] takes connections, [`token`] says who may come in, [`request`] reads what they ask, [`error`] is how we
+//! say no. Then one file a subject: [`apply`], [`definitions`], [`deletion`], [`triggers`], [`new_run`], [`runs`].
+
+mod apply;
+mod commit;
+mod definitions;
+mod deletion;
+mod error;
+mod new_run;
+mod request;
+mod route;
+mod run_view;
+mod runs;
+mod server;
+mod token;
+mod triggers;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::store::definitions::Definitions;
+
+use token::Tokens;
+
+pub use route::router;
+pub use server::serve;
+
+/// What the handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct Api(Arc<Shared>);
+
+struct Shared {
+    settings: Settings,
+    store: Store,
+    definitions: Definitions,
+    tokens: Tokens,
+    changed: Arc<Notify>,
+}
+
+impl Api {
+    /// An API over `store`. It rings `changed` whenever definitions were applied through it.
+    pub fn new(settings: Settings, store: Store, definitions: Definitions, changed: Arc<Notify>) -> Self {
+        let tokens = Tokens::new(&settings.api.tokens);
+        Self(Arc::new(Shared { settings, store, definitions, tokens, changed }))
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    fn definitions(&self) -> &Definitions {
+        &self.0.definitions
+    }
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("store", &self.0.store).finish_non_exhaustive()
+    }
+}

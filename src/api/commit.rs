@@ -1,0 +1,118 @@
+//! Changing definitions: reads all of them, lets the caller decide, checks the result as a whole, and writes it if
+//! nobody else changed any in the meantime.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use tracing::info;
+
+use super::Api;
+use super::deletion;
+use super::error::ApiError;
+use crate::definition::{Document, Kind, Problem, check_set};
+use crate::store::definitions::{Action, Change, Snapshot};
+
+/// How often a change that others were faster than is decided anew.
+const ATTEMPTS: usize = 5;
+
+/// Definitions to put and to remove.
+#[derive(Debug, Default)]
+pub(super) struct Edit {
+    pub(super) documents: Vec<Document>,
+    pub(super) deleted: Vec<(Kind, String)>,
+}
+
+/// All definitions as they are, secrets opened.
+pub(super) struct Present {
+    documents: BTreeMap<(Kind, String), Document>,
+}
+
+impl Present {
+    pub(super) fn get(&self, kind: Kind, id: &str) -> Option<&Document> {
+        self.documents.get(&(kind, id.to_owned()))
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &(Kind, String)> {
+        self.documents.keys()
+    }
+}
+
+/// Does what `decide` says; `dry` only says what it would do.
+pub(super) async fn commit(
+    api: &Api,
+    dry: bool,
+    decide: impl Fn(&Present) -> Result<Edit, ApiError>,
+) -> Result<Vec<Change>, ApiError> {
+    for _ in 0..ATTEMPTS {
+        let snapshot = api.definitions().snapshot().await?;
+        let documents = api.definitions().documents(&snapshot)?;
+        let documents =
+            documents.into_iter().map(|document| ((document.kind, document.id.clone()), document));
+        let present = Present { documents: documents.collect() };
+        let edit = decide(&present)?;
+        check(&present, &edit)?;
+        let changes = changes(api, &snapshot, &edit)?;
+        let nothing = changes.iter().all(|change| change.action == Action::Unchanged);
+        if dry || nothing || write(api, &snapshot, edit, &changes).await? {
+            return Ok(changes);
+        }
+    }
+    let message =
+        "others keep changing definitions at the same time; nothing was applied, try again in a moment";
+    Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message))
+}
+
+async fn write(api: &Api, snapshot: &Snapshot, edit: Edit, changes: &[Change]) -> Result<bool, ApiError> {
+    // What is the same stays untouched, with its time of change and its sealed text.
+    let changed: Vec<Document> = edit
+        .documents
+        .into_iter()
+        .zip(changes)
+        .filter(|(_, change)| change.action != Action::Unchanged)
+        .map(|(document, _)| document)
+        .collect();
+    let written = api.definitions().apply(snapshot, &changed, &edit.deleted).await?;
+    if written {
+        api.0.changed.notify_one();
+        for change in changes.iter().filter(|change| change.action != Action::Unchanged) {
+            info!(kind = change.kind, id = change.id, action = ?change.action, "definition changed");
+        }
+    }
+    Ok(written)
+}
+
+fn changes(api: &Api, snapshot: &Snapshot, edit: &Edit) -> Result<Vec<Change>, ApiError> {
+    let mut changes = api.definitions().changes(snapshot, &edit.documents)?;
+    changes.extend(edit.deleted.iter().map(|(kind, id)| Change {
+        kind: kind.as_str(),
+        id: id.clone(),
+        action: Action::Deleted,
+        diff: Vec::new(),
+    }));
+    Ok(changes)
+}
+
+/// Checks all definitions as they would be, references included.
+fn check(present: &Present, edit: &Edit) -> Result<(), ApiError> {
+    let mut after = present.documents.clone();
+    for key in &edit.deleted {
+        after.remove(key);
+    }
+    for document in &edit.documents {
+        after.insert((document.kind, document.id.clone()), document.clone());
+    }
+    let after: Vec<Document> = after.into_values().collect();
+    deletion::check_references(&after, &edit.deleted)?;
+    let Err(problems) = check_set(&after) else { return Ok(()) };
+    // What was wrong before (a definition that an earlier version let pass) must not keep others from being
+    // changed; it counts where it is part of this edit.
+    let before: Vec<Document> = present.documents.values().cloned().collect();
+    let before = check_set(&before).err();
+    let titles: Vec<String> = edit.documents.iter().map(Document::title).collect();
+    let is_old = |problem: &Problem| {
+        let is_edited = problem.document.as_ref().is_some_and(|title| titles.contains(title));
+        !is_edited && before.as_ref().is_some_and(|before| before.iter().any(|known| known == problem))
+    };
+    let new: Vec<Problem> = problems.iter().filter(|problem| !is_old(problem)).cloned().collect();
+    if new.is_empty() { Ok(()) } else { Err(ApiError::invalid(&new)) }
+}

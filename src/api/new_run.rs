@@ -1,0 +1,237 @@
+//! Accepting runs: on demand, of a trigger, and as a replay.
+
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header::LOCATION};
+use tracing::info;
+
+use super::Api;
+use super::error::{Answer, ApiError, reply};
+use super::request::{Body, problem};
+use super::run_view::RunView;
+use super::runs::{missing, record};
+use crate::definition::job::ErrorHandling;
+use crate::definition::{Checked, Document, Kind, Problem};
+use crate::id::{AccountId, JobId, RunId, WebhookId};
+use crate::json::Json;
+use crate::nearest::nearest;
+use crate::run::{Replay, Revisions, RunRequest, Slot};
+use crate::store::runs::{Enqueued, Exclusive, RunRecord};
+
+/// The longest `Idempotency-Key`.
+const KEY_CHARS_MAX: usize = 255;
+
+/// The `Idempotency-Key` header: the same key makes one run of an account, however often it is sent.
+pub(super) struct IdempotencyKey(Option<String>);
+
+impl FromRequestParts<Api> for IdempotencyKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, ApiError> {
+        let Some(header) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
+        let text = header.to_str().unwrap_or_default();
+        if text.is_empty() || text.len() > KEY_CHARS_MAX {
+            let message = format!("Idempotency-Key must have 1 to {KEY_CHARS_MAX} visible ASCII characters");
+            return Err(ApiError::bad_request(message));
+        }
+        Ok(Self(Some(text.to_owned())))
+    }
+}
+
+/// A run somebody wants.
+pub(super) struct Wanted {
+    pub(super) job: JobId,
+    pub(super) account: AccountId,
+    pub(super) webhooks: Vec<WebhookId>,
+    pub(super) args: Json,
+    pub(super) error_handling: Option<ErrorHandling>,
+    pub(super) ignore_previous_run: bool,
+    pub(super) slot: Option<Slot>,
+    pub(super) replay_of: Option<Replay>,
+}
+
+pub(super) async fn create(State(api): State<Api>, key: IdempotencyKey, body: Body) -> Answer {
+    let mut fields = body.fields()?;
+    let job = fields.required::<JobId>("sync_job_id", "the id of the sync job to execute");
+    let account = fields.required::<AccountId>("integrated_account_id", "the id of the account to read from");
+    let webhook = fields.required::<WebhookId>("webhook_id", "the id of the webhook to deliver to");
+    let args = fields.object("args");
+    let error_handling = fields.maybe::<ErrorHandling>("error_handling");
+    let ignore_previous_run = fields.maybe::<bool>("ignore_previous_run").unwrap_or_default();
+    if fields.maybe::<String>("status").is_some_and(|status| status != "created") {
+        fields.problem("status", "can only be \"created\"", Some("leave it out"));
+    }
+    fields.not_yet(&["resources", "daemon_group_key", "force", "events_to_send", "super_query"]);
+    fields.not_yet(&["datastore_id", "mutex_key", "state_key", "version"]);
+    fields.finish()?;
+    let (Some(job), Some(account), Some(webhook)) = (job, account, webhook) else {
+        return Err(ApiError::bad_request("a field is missing"));
+    };
+    let wanted = Wanted {
+        job,
+        account,
+        webhooks: vec![webhook],
+        args,
+        error_handling,
+        ignore_previous_run,
+        slot: None,
+        replay_of: None,
+    };
+    accept(&api, wanted, &key).await
+}
+
+/// A new run with the arguments and the `previous_run_date` of an ended one.
+pub(super) async fn replay(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    key: IdempotencyKey,
+    body: Body,
+) -> Answer {
+    body.fields()?.finish()?;
+    let old = record(&api, &id).await?;
+    if !old.status.is_terminal() {
+        let message = format!("run {id} is {} and has not ended; stop it before it is replayed", old.status);
+        return Err(ApiError::conflict(message));
+    }
+    let request = old.request;
+    let wanted = Wanted {
+        job: request.job,
+        account: request.account,
+        webhooks: request.webhooks,
+        args: request.args,
+        error_handling: Some(request.error_handling),
+        ignore_previous_run: request.ignore_previous_run,
+        slot: None,
+        replay_of: Some(Replay { run: request.id, previous_run_date: old.progress.previous_run_date }),
+    };
+    accept(&api, wanted, &key).await
+}
+
+/// Checks a run against the definitions as they are, pins them, and puts it into its account's backlog.
+pub(super) async fn accept(api: &Api, wanted: Wanted, key: &IdempotencyKey) -> Answer {
+    let (revisions, job_handling) = check(api, &wanted).await?;
+    api.definitions().pin(&[&revisions.job, &revisions.integration]).await?;
+    let store = api.store();
+    let request = RunRequest {
+        id: RunId::new(wanted.account.partition(store.partitions())),
+        environment: store.environment().clone(),
+        job: wanted.job,
+        account: wanted.account,
+        webhooks: wanted.webhooks,
+        args: wanted.args,
+        error_handling: wanted.error_handling.unwrap_or(job_handling),
+        ignore_previous_run: wanted.ignore_previous_run,
+        slot: wanted.slot,
+        replay_of: wanted.replay_of,
+        revisions,
+        created_at: store.now().await?,
+    };
+    match store.enqueue(&request, Exclusive::Yes, key.0.as_deref()).await? {
+        Enqueued::Created(run) => {
+            info!(%run, job = %request.job, account = %request.account, "run accepted");
+            answer(api, StatusCode::CREATED, &existing(api, run).await?)
+        }
+        Enqueued::Exists(run) => {
+            let found = existing(api, run).await?;
+            if !is_same(&request, &found.request) {
+                let message = format!("this Idempotency-Key made another run before ({run}); use a new key");
+                return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message));
+            }
+            answer(api, StatusCode::OK, &found)
+        }
+        Enqueued::Full { waiting } => {
+            let message = format!(
+                "{waiting} runs of account {} wait already; let some end, or stop some",
+                request.account
+            );
+            Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, message))
+        }
+    }
+}
+
+fn is_same(wanted: &RunRequest, found: &RunRequest) -> bool {
+    let asked = |request: &RunRequest| {
+        (request.job.clone(), request.account.clone(), request.webhooks.clone(), request.args.clone())
+    };
+    asked(wanted) == asked(found)
+        && wanted.replay_of.as_ref().map(|replay| replay.run)
+            == found.replay_of.as_ref().map(|replay| replay.run)
+}
+
+async fn existing(api: &Api, run: RunId) -> Result<RunRecord, ApiError> {
+    api.store().run(run).await?.ok_or_else(|| missing(&run.to_string()))
+}
+
+fn answer(api: &Api, status: StatusCode, record: &RunRecord) -> Answer {
+    let mut response = reply(status, &RunView::of(record, &api.settings().retention));
+    let path = format!("/sync-job-run/{}", record.request.id);
+    if let Ok(location) = HeaderValue::try_from(path) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Whether the definitions that a run needs are there and fit; what it pins, and the job's error handling.
+async fn check(api: &Api, wanted: &Wanted) -> Result<(Revisions, ErrorHandling), ApiError> {
+    let mut problems = Vec::new();
+    let job = find(api, Kind::SyncJob, wanted.job.as_str(), "sync_job_id", &mut problems).await?;
+    let account =
+        find(api, Kind::Account, wanted.account.as_str(), "integrated_account_id", &mut problems).await?;
+    for webhook in &wanted.webhooks {
+        let found = find(api, Kind::Webhook, webhook.as_str(), "webhook_id", &mut problems).await?;
+        if let Some((Checked::Webhook(webhook), _)) = found
+            && !webhook.is_active
+        {
+            let message =
+                format!("webhook {:?} is not active: the run would deliver nothing", webhook.id.as_str());
+            problems.push(problem(
+                "webhook_id",
+                &message,
+                Some("set is_active: true, or choose another one"),
+            ));
+        }
+    }
+    let (Some((Checked::SyncJob(job), job_revision)), Some((Checked::Account(account), _))) = (job, account)
+    else {
+        return Err(ApiError::invalid(&problems));
+    };
+    if job.integration != account.integration {
+        let (reads, connects) = (job.integration.as_str(), account.integration.as_str());
+        let message = format!("the job reads from {reads:?}, but this account connects to {connects:?}");
+        problems.push(problem(
+            "integrated_account_id",
+            &message,
+            Some(&format!("choose an account of {reads:?}")),
+        ));
+    }
+    let integration = api.definitions().record(Kind::Integration, job.integration.as_str()).await?;
+    match integration {
+        Some(integration) if problems.is_empty() => {
+            Ok((Revisions { job: job_revision, integration: integration.revision }, job.error_handling))
+        }
+        Some(_) => Err(ApiError::invalid(&problems)),
+        None => Err(super::definitions::missing(Kind::Integration, job.integration.as_str())),
+    }
+}
+
+/// A definition and its revision; a problem of the request's `field` when there is none.
+async fn find(
+    api: &Api,
+    kind: Kind,
+    id: &str,
+    field: &str,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<(Checked, String)>, ApiError> {
+    let definitions = api.definitions();
+    let Some(record) = definitions.record(kind, id).await? else {
+        let snapshot = definitions.snapshot().await?;
+        let hint = match nearest(id, snapshot.of_kind(kind).map(|(id, _)| id)) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("GET {} lists those there are", super::route::path(kind)),
+        };
+        problems.push(problem(field, &format!("there is no {kind} {id:?}"), Some(&hint)));
+        return Ok(None);
+    };
+    let document: Document = definitions.open(kind, id, &record)?;
+    Ok(Some((Checked::of(&document)?, record.revision)))
+}

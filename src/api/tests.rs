@@ -1,0 +1,6 @@
+//! The API over real HTTP and a real Redis, without a worker: nothing here ever starts a run.
+
+mod definitions;
+mod fixture;
+mod requests;
+mod runs;

@@ -1,0 +1,223 @@
+//! Broken definitions and the exact words they are refused with (in `snapshots/`).
+
+use serde_json::json;
+
+use super::*;
+
+/// Each case is the good definitions with one mistake: its name, and text to replace.
+fn one_mistake_each(cases: &[(&str, &[(&str, &str)])]) -> String {
+    let shown =
+        cases.iter().map(|(name, edits)| format!("# {name}\n{}", refused("defs.yaml", &edited(edits))));
+    shown.collect::<Vec<_>>().join("\n\n\n")
+}
+
+#[test]
+fn what_is_no_document() {
+    let shown = one_mistake_each(&[
+        ("kind unknown", &[("kind: webhook", "kind: webhok")]),
+        ("kind missing", &[("kind: webhook\n", "")]),
+        ("id missing", &[("kind: webhook\nid: backend\n", "kind: webhook\n")]),
+        ("id is a number", &[("kind: webhook\nid: backend\n", "kind: webhook\nid: 42\n")]),
+        ("id with spaces", &[("kind: webhook\nid: backend\n", "kind: webhook\nid: my backend\n")]),
+        ("id twice", &[("id: tickets-often", "id: tickets-nightly")]),
+        ("yaml tab", &[("    persist: false", "\tpersist: false")]),
+        ("yaml key twice", &[("label: Helpdesk", "label: Helpdesk\nlabel: Again")]),
+        ("yaml quote open", &[("label: Helpdesk", "label: \"Helpdesk")]),
+        ("yaml colon", &[("label: Helpdesk", "label: Help: desk")]),
+        ("number too long", &[("start: \"2024-01-01\"", "start: 12345678901234567890123")]),
+    ]);
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn integrations() {
+    let shown = one_mistake_each(&[
+        (
+            "base url without scheme",
+            &[("https://{{context.subdomain}}.example.com/api", "{{context.subdomain}.example.com/api")],
+        ),
+        (
+            "base url with query",
+            &[("https://{{context.subdomain}}.example.com/api", "ftp://example.com/api")],
+        ),
+        ("unknown field", &[("  on_unauthorized: park", "  on_unautorized: park")]),
+        ("written twice", &[("label: Helpdesk", "label: Helpdesk\nretry: {attempts: 2}")]),
+        ("job placeholder", &[("path: /users,", "path: \"/users/{{args.id}}\",")]),
+        ("credentials by oauth", &[("format: api_key", "format: oauth2")]),
+        ("oauth", &[("format: bearer", "format: oauth2")]),
+        ("dynamic pagination", &[("pagination: {format: offset}", "pagination: {format: dynamic}")]),
+        ("pagination misspelt", &[("pagination: {format: offset}", "pagination: {format: ofset}")]),
+        ("cursor without path", &[("cursor_path: meta.next, ", "")]),
+        ("cursor field misspelt", &[("has_next_path: meta.more", "has_next: meta.more")]),
+        (
+            "response path expression",
+            &[("response_path: data.tickets", "response_path: \"data.tickets[0]\"")],
+        ),
+        ("error expression", &[("  on_unauthorized: park", "  error_expression: \"data.error\"")]),
+        ("xml", &[("path: /tickets, ", "path: /tickets, body_format: xml, ")]),
+        ("path without slash", &[("path: /users,", "path: users,")]),
+        ("path with query", &[("path: /users,", "path: \"/users?active=1\",")]),
+        ("path is missing", &[("path: /users, ", "")]),
+        ("rate limit expression", &[("    statuses: [429, 420]", "    is_rate_limited: \"status = 429\"")]),
+        ("reset unit", &[("reset_unit: epoch_seconds", "reset_unit: epoch_second")]),
+        ("reset unit missing", &[("    reset_unit: epoch_seconds\n", "")]),
+        ("status out of range", &[("[429, 420]", "[429, 200]")]),
+        ("duration without unit", &[("timeout: 5s", "timeout: 5")]),
+        ("duration out of range", &[("timeout: 5s", "timeout: 5h")]),
+        ("waits the wrong way round", &[("base: 200ms, max: 5s", "base: 20s, max: 5s")]),
+        ("header reserved", &[("X-Version: 2", "Host: example.com")]),
+        ("header decimal", &[("X-Version: 2", "X-Version: 1.10")]),
+        ("template type", &[("\"/tickets/{{id}}\"", "\"/tickets/{{id:integer}}\"")]),
+    ]);
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn accounts() {
+    let shown = one_mistake_each(&[
+        ("of unknown integration", &[("integration: helpdesk", "integration: helpdsk")]),
+        (
+            "lacks what the integration needs",
+            &[
+                ("{subdomain: acme, plan: gold}", "{plan: gold}"),
+                ("  token: ${ACME_TOKEN}", "  tokn: ${ACME_TOKEN}"),
+            ],
+        ),
+        ("credentials nested", &[("  token: ${ACME_TOKEN}", "  oauth:\n    token: ${ACME_TOKEN}")]),
+        ("credentials number", &[("token: ${ACME_TOKEN}", "token: 12345")]),
+        ("variable missing", &[("${ACME_TOKEN}", "${ACME_TOKN}")]),
+        ("variable malformed", &[("${ACME_TOKEN}", "${ACME_TOKEN:-none}")]),
+    ]);
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn webhooks() {
+    let shown = one_mistake_each(&[
+        ("url with password", &[("https://backend.example.com", "https://me:pass@backend.example.com")]),
+        ("url of another scheme", &[("https://backend.example.com", "ftp://backend.example.com")]),
+        ("url with space", &[("https://backend.example.com/hooks", "https://backend.example.com/my hooks")]),
+        ("url with fragment", &[("hooks?source=rapidbridge", "hooks#top")]),
+        (
+            "without secret",
+            &[("secrets: [\"${HOOK_SECRET}\", whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]\n", "")],
+        ),
+        ("secret not base64", &[("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "\"whsec_not base64\"")]),
+        ("event misspelt", &[("\"sync_job_run:record\"", "\"sync_job_run:records\"")]),
+        ("event of the model", &[("\"sync_job_run:record\"", "\"integrated_account:created\"")]),
+        ("ack", &[("ack: 2xx", "ack: 201")]),
+        ("header reserved", &[("headers: {Authorization:", "headers: {Webhook-Id:")]),
+    ]);
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn sync_jobs() {
+    let shown = one_mistake_each(&[
+        ("unknown parent", &[("depends_on: tickets", "depends_on: tikets")]),
+        (
+            "cycle",
+            &[(
+                "    persist: false",
+                "    name: a\n    depends_on: b\n  - name: b\n    resource: users\n    depends_on: c\n  - name: c\n    resource: users\n    depends_on: a",
+            )],
+        ),
+        ("depends on itself", &[("depends_on: tickets", "depends_on: ticket-comments")]),
+        ("two parents", &[("depends_on: [ticket-comments]", "depends_on: [ticket-comments, users]")]),
+        ("name twice", &[("  - name: ticket-details\n    resource: tickets", "  - resource: tickets")]),
+        (
+            "placeholder of no ancestor",
+            &[("ticket_id: \"{{resources.tickets.id}}\"", "ticket_id: \"{{resources.users.id}}\"")],
+        ),
+        (
+            "placeholder misspelt",
+            &[("ticket_id: \"{{resources.tickets.id}}\"", "ticket_id: \"{{resources.tickts.id}}\"")],
+        ),
+        ("placeholder root misspelt", &[("{{args.start?:1970-01-01T00:00:00.000Z}}", "{{arg.start}}")]),
+        ("placeholder of credentials", &[("{{plan:undefined}}", "{{credentials.token}}")]),
+        ("placeholder without parent", &[("{{plan:undefined}}", "{{resources.users.id}}")]),
+        ("placeholder unquoted", &[("since: \"{{previous_run_date}}\"", "since: {{previous_run_date}}")]),
+        ("query expression", &[("query: {ticket_id: \"{{resources.tickets.id}}\"}", "query: \"{'id': 1}\"")]),
+        ("resource with a dot", &[("  - resource: users", "  - resource: crm.users")]),
+        ("resource unknown", &[("  - resource: users", "  - resource: user")]),
+        ("method unknown", &[("  - resource: users", "  - resource: users\n    method: find")]),
+        ("id needed", &[("    id: \"{{resources.ticket-comments.ticket_id}}\"\n", "")]),
+        (
+            "graph node",
+            &[(
+                "  - resource: users\n    persist: false",
+                "  - name: x\n    type: transform\n    config: {expression: a}",
+            )],
+        ),
+        (
+            "loop",
+            &[(
+                "    persist: false",
+                "    loop_on: args.ids\n    recurse: {if: \"{{x}}\"}\n    run_if: \"true\"",
+            )],
+        ),
+        ("args schema", &[("error_handling: batch", "args_schema: {start: {type: string}}\nmutex_key: x")]),
+        ("error handling", &[("error_handling: batch", "error_handling: failfast")]),
+        ("without resources", &[("  - resource: users\n    persist: false\n", "  - {}\n")]),
+    ]);
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn triggers() {
+    let shown = one_mistake_each(&[
+        (
+            "of nothing",
+            &[(
+                "sync_job_id: tickets\nintegrated_account_id: acme\nwebhook_id: backend\nevery: 30s",
+                "sync_job_id: tikets\nintegrated_account_id: acne\nwebhook_id: elsewhere\nevery: 30s",
+            )],
+        ),
+        ("with both", &[("every: 30s", "every: 30s\ncron_expression: \"* * * * *\"")]),
+        ("with neither", &[("every: 30s", "")]),
+        ("with zone for interval", &[("every: 30s", "every: 30s\ntimezone: UTC")]),
+        ("cron", &[("0 3 * * *", "0 3 * *")]),
+        ("time zone", &[("Europe/Berlin", "Europe/Berlinn")]),
+        ("overlap", &[("overlap: queue", "overlap: skipp")]),
+        ("args not an object", &[("args: {start: \"2024-01-01\"}", "args: [1]")]),
+    ]);
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn many_mistakes_in_many_files_come_at_once() {
+    let job = "kind: sync_job\nid: j\nintegration: x\nresources:\n  - resource: a\n    methd: list\n    persist: maybe\n";
+    let trigger =
+        r#"{"kind": "sync_job_cron_trigger", "id": "t", "sync_job_id": "j", "every": "0s", "jitter": 5}"#;
+    let files =
+        [("b.json", trigger), ("a.yaml", job), ("c.json", "{\"kind\": "), ("d.yaml", "- 1\n- text\n")];
+    let shown = read_and_check(files, &env).unwrap_err().to_string();
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn problems_are_json_for_the_api() {
+    let body = json!({"id": "j", "integration_name": "x", "resources": [{"resource": "a", "depends_on": "b"}, 5], "labl": ""});
+    let document = Document::new(Kind::SyncJob, &body).unwrap();
+    insta::assert_json_snapshot!(SyncJob::from_document(&document).unwrap_err());
+    insta::assert_json_snapshot!(read_json(&json!([])).unwrap_err());
+    insta::assert_json_snapshot!(
+        Document::new(Kind::SyncJob, &json!({"kind": "webhook", "id": "w"})).unwrap_err()
+    );
+}
+
+#[test]
+fn hostile_files_end_in_an_error() {
+    let bomb: String = (1..10).fold("a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned(), |text, level| {
+        let alias = vec![format!("*a{}", level - 1); 9].join(",");
+        format!("{text}a{level}: &a{level} [{alias}]\n")
+    });
+    let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+    let large = " ".repeat(5 * 1024 * 1024);
+    for (name, text) in
+        [("bomb.yaml", &bomb), ("deep.json", &deep), ("deep.yaml", &deep), ("large.yaml", &large)]
+    {
+        assert!(read_files([(name, text.as_str())], &env).is_err(), "{name}");
+    }
+    assert_eq!(read_files([("empty.yaml", "# nothing\n---\n")], &env).unwrap().len(), 0);
+}
