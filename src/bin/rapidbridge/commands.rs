@@ -7,12 +7,13 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::client::Client;
-use crate::{apply, definitions, demo, dev, run, runs, serve};
+use crate::{apply, definitions, demo, dev, playground, run, runs, serve};
 
 const EXAMPLES: &str = "\
 Examples:
   rapidbridge demo                                   see the main job, with workers killed on the way
   rapidbridge dev                                    a private Redis, scheduler and workers on this machine
+  rapidbridge playground                             an API and a receiver to try sync jobs with
   rapidbridge apply -f examples/helpdesk             show what would change, ask, apply
   rapidbridge run --job helpdesk-full --account acme --webhook backend --watch
   rapidbridge runs --status failed
@@ -115,6 +116,8 @@ pub(crate) enum Command {
     Dev(dev::Options),
     /// Show the main job on this machine: a sync that survives killed workers
     Demo(demo::Options),
+    /// A helpdesk API and a webhook receiver on this machine, to try sync jobs with
+    Playground(playground::Options),
     /// Run a worker, as rapidbridge-worker does
     Worker(serve::Options),
     /// Run a scheduler, as rapidbridge-scheduler does

@@ -8,6 +8,7 @@ mod demo;
 mod dev;
 mod key;
 mod paint;
+mod playground;
 mod run;
 mod runs;
 mod serve;
@@ -50,6 +51,7 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Delete(options) => definitions::delete(&remote.client()?, options).await,
         Command::Dev(options) => dev::run(options).await,
         Command::Demo(options) => demo::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Playground(options) => playground::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Worker(options) => serve::worker(options).await,
         Command::Scheduler(options) => serve::scheduler(options).await,
         Command::Key(KeyCommand::Generate) => Ok(key::generate()),
