@@ -7,4 +7,8 @@ mod files;
 mod support;
 mod tidy;
 
+mod bytes;
+mod contract;
+mod drain;
 mod kill;
+mod rate_limit;

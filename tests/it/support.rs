@@ -9,8 +9,11 @@ mod verdict;
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rapidbridge::playground::{Answer, Helpdesk, Receiver};
 use rapidbridge::redis_server::{Options, RedisServer, Search};
 use tokio::time::{Instant, sleep};
 
@@ -33,6 +36,29 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
         assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
         sleep(POLL).await;
     }
+}
+
+/// Closes the receiver's gate when page `seq` comes for the first time, which then waits at it.
+pub(crate) fn hold_at(receiver: &Arc<Receiver>, seq: u64) {
+    let (weak, came) = (Arc::downgrade(receiver), AtomicBool::new(false));
+    receiver.script(move |event| {
+        if event.seq != Some(seq) || came.swap(true, Ordering::SeqCst) {
+            return None;
+        }
+        weak.upgrade()?.hold();
+        Some(Answer::ok().held())
+    });
+}
+
+/// Limits the source's rate when its request of this number comes, which is the first to be refused.
+pub(crate) fn limit_at(helpdesk: &Arc<Helpdesk>, number: u64, seconds: u64) {
+    let weak = Arc::downgrade(helpdesk);
+    helpdesk.script(move |info| {
+        if info.number == number {
+            weak.upgrade()?.limit_now(seconds);
+        }
+        None
+    });
 }
 
 /// Where programs are looked for.
