@@ -195,21 +195,20 @@ group! {
     RetentionSettings in "retention" {
         /// How long a run is kept after its end.
         finished_runs: Duration = duration("30d", HOUR, 3650 * DAY),
-        /// The most ended runs that are kept for one account.
+        /// The most ended runs that are kept in one partition (there are `redis.partitions`); the oldest go first.
         finished_runs_max: usize = whole("10000", 1..=1_000_000),
         /// How long a failed or stopped run keeps its checkpoint and pages, so that it can be resumed.
         resumable: Duration = duration("7d", MINUTE, 365 * DAY),
-        /// The most entries of a run's delivery log; the oldest go first.
-        log_entries_max: usize = whole("1000", 10..=100_000),
     }
 }
 
 group! {
     /// Room in Redis for pages that have to outlive an attempt to deliver them.
     StageSettings in "stage" {
-        /// The most bytes one run may keep there.
+        /// The most bytes one run may keep there. A page over it that can be fetched again is not kept, but fetched
+        /// again when the run wakes.
         run_bytes_max: usize = bytes("64MiB", MIB, 4 * GIB),
-        /// The most bytes all runs may keep there together.
+        /// The most bytes all runs may keep there together, divided evenly over the partitions.
         total_bytes_max: usize = bytes("1GiB", MIB, 1024 * GIB),
     }
 }

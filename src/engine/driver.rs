@@ -186,7 +186,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         gate: &mut Gate,
         log: Option<LogLine>,
     ) -> Result<(), JournalError> {
-        let entry = Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), log };
+        let entry = entry(machine, log);
         let notice = self.journal.save(entry).await?;
         machine.saved();
         if notice.gate.generation > gate.generation {
@@ -211,7 +211,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
             seq: None,
             note,
         }));
-        let entry = Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), log };
+        let entry = entry(machine, log);
         match self.journal.park(entry, &park).await {
             Ok(()) => {
                 info!(status = %park.status, until = %park.until.rfc3339(), reason = park.reason, "run parked");
@@ -227,7 +227,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         }
         let note = Some("given back by a worker that leaves".to_owned());
         let log = Some(LogLine { what: "released".into(), seq: None, note });
-        let entry = Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), log };
+        let entry = entry(machine, log);
         match self.journal.release(entry).await {
             Ok(()) => Ending::Released,
             Err(error) => Ending::Lost(error),
@@ -236,7 +236,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
 
     async fn finish(&self, machine: &mut Machine, outcome: Outcome) -> Ending {
         let log = Some(LogLine { what: outcome.status.to_string(), seq: None, note: outcome.reason.clone() });
-        let entry = Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), log };
+        let entry = entry(machine, log);
         match self.journal.finish(entry, &outcome).await {
             Ok(()) => {
                 info!(status = %outcome.status, reason = outcome.reason, "run finished");
@@ -276,6 +276,10 @@ fn shrink(mut room: OwnedSemaphorePermit, page_bytes: usize) -> OwnedSemaphorePe
     let needed = (2 * page_bytes).div_ceil(BUDGET_UNIT_BYTES);
     drop(room.split(room.num_permits().saturating_sub(needed)));
     room
+}
+
+fn entry(machine: &Machine, log: Option<LogLine>) -> Entry<'_> {
+    Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), staged: machine.staged(), log }
 }
 
 fn log_line(delivery: &Delivery, verdict: &Verdict) -> LogLine {

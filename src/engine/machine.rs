@@ -200,14 +200,14 @@ impl Machine {
         plan: Arc<Plan>,
         run: Arc<RunFacts>,
         checkpoint: Checkpoint,
-        mut stages: BTreeMap<String, Bytes>,
+        stages: BTreeMap<String, Bytes>,
     ) -> Result<Self, OpenError> {
         if checkpoint.version > VERSION {
             return Err(OpenError::Version { found: checkpoint.version });
         }
         let damaged = |name: &str| OpenError::Stage(name.to_owned());
-        let frozen = stages.remove(FROZEN).ok_or_else(|| damaged(FROZEN))?;
-        let frozen: Frozen = serde_json::from_slice(&frozen).map_err(|_| damaged(FROZEN))?;
+        let frozen = stages.get(FROZEN).ok_or_else(|| damaged(FROZEN))?;
+        let frozen: Frozen = serde_json::from_slice(frozen).map_err(|_| damaged(FROZEN))?;
         let mut parents = BTreeMap::new();
         for descent in checkpoint.frames.iter().filter_map(|frame| frame.descent.as_ref()) {
             let bytes = stages.get(&descent.stage).ok_or_else(|| damaged(&descent.stage))?;
@@ -300,6 +300,11 @@ impl Machine {
     /// What [`Effect::Save`], [`Effect::Park`] and [`Effect::Finish`] make durable with the checkpoint.
     pub fn changes(&self) -> &Changes {
         &self.changes
+    }
+
+    /// How many bytes the run keeps staged.
+    pub fn staged(&self) -> usize {
+        self.stages.values().map(Bytes::len).sum()
     }
 
     /// The state to save.

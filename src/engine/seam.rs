@@ -215,6 +215,8 @@ pub struct Entry<'a> {
     pub checkpoint: &'a super::checkpoint::Checkpoint,
     /// Stages to write and to drop.
     pub changes: &'a super::machine::Changes,
+    /// How many bytes the run keeps staged after it.
+    pub staged: usize,
     /// What the delivery log says about it; empty for nothing.
     pub log: Option<LogLine>,
 }

@@ -3,6 +3,7 @@
 //! read only the ledgers.
 
 mod driver;
+mod plans;
 mod world;
 
 use proptest::prelude::*;

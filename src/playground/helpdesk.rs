@@ -37,6 +37,8 @@ use route::{Served, Target};
 /// What the helpdesk has and how it behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The port it listens on; 0 for a free one.
+    pub port: u16,
     /// All data follows from it.
     pub seed: u64,
     /// How many tickets there are, with ids from 1.
@@ -88,6 +90,7 @@ impl Default for Settings {
     /// A small, quick and friendly helpdesk: 250 tickets, 30 users, 5 organizations, comments on every 25th ticket.
     fn default() -> Self {
         Self {
+            port: 0,
             seed: 1,
             tickets: 250,
             users: 30,
@@ -184,6 +187,7 @@ impl Helpdesk {
     /// # Errors
     /// When no port can be bound.
     pub async fn start(settings: Settings) -> io::Result<Self> {
+        let port = settings.port;
         let shared = Arc::new(Shared {
             data: Mutex::new(Data::new(&settings)),
             ledger: Watched::new(Ledger::default()),
@@ -193,7 +197,7 @@ impl Helpdesk {
             settings,
         });
         let serving = shared.clone();
-        let server = Server::start(Arc::new(move |request| {
+        let server = Server::start(port, Arc::new(move |request| {
             let shared = serving.clone();
             Box::pin(async move { shared.serve(request).await })
         }))

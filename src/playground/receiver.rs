@@ -34,6 +34,8 @@ pub const BODY_BYTES_MAX: usize = 64 << 20;
 /// How the receiver behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The port it listens on; 0 for a free one.
+    pub port: u16,
     /// The webhook's secret: base64 after `whsec_`, any other text as it is.
     pub secret: String,
     /// Which of its own answers the receiver counts as acknowledgements; must agree with the webhook.
@@ -64,6 +66,7 @@ impl Default for Settings {
     /// Secret `receiver-secret`, 200 acknowledges, no bodies are kept.
     fn default() -> Self {
         Self {
+            port: 0,
             secret: "receiver-secret".to_owned(),
             acknowledges_with: Acknowledgement::Status200,
             keep_bytes_max: 0,
@@ -144,6 +147,7 @@ impl Receiver {
     /// # Errors
     /// When no port can be bound.
     pub async fn start(settings: Settings) -> io::Result<Self> {
+        let port = settings.port;
         let shared = Arc::new(Shared {
             secret: Mutex::new(settings.secret.clone()),
             ledger: Watched::new(Ledger::new(settings.keep_bytes_max)),
@@ -152,7 +156,7 @@ impl Receiver {
             settings,
         });
         let serving = shared.clone();
-        let server = Server::start(Arc::new(move |request| {
+        let server = Server::start(port, Arc::new(move |request| {
             let shared = serving.clone();
             Box::pin(async move { shared.serve(request).await })
         }))

@@ -46,9 +46,9 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Binds a free loopback port and serves in the background.
-    pub(super) async fn start(handler: Handler) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    /// Binds a loopback port (0: a free one) and serves in the background.
+    pub(super) async fn start(port: u16, handler: Handler) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let task = tokio::spawn(accept(listener, handler)).abort_handle();
         Ok(Self { address, task })

@@ -182,7 +182,7 @@ fn a_file_that_is_not_there_is_an_error_when_it_was_named() {
 
 #[test]
 fn the_command_line_has_variables_of_its_own() {
-    load(&[("RAPIDBRIDGE_URL", "http://h"), ("RAPIDBRIDGE_TOKEN", "x"), ("RAPIDBRIDGE_CONFIG", "f")])
+    load(&[("RAPIDBRIDGE_API_URL", "http://h"), ("RAPIDBRIDGE_TOKEN", "x"), ("RAPIDBRIDGE_CONFIG", "f")])
         .unwrap();
 }
 

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `run:<run>` | hash | request, status, place, epoch, owner, checkpoint, outcome |
 //! | `stage:<run>` | hash | bytes the checkpoint names: events not yet acknowledged, parents' records |
+//! | `stages`, `staged` | zset, counter | bytes staged by each run, and by all of the partition |
 //! | `log:<run>` | list | what happened, for people; capped |
 //! | `backlog:<account>` | zset | runs that wait for a slot, by time of creation |
 //! | `ring` | zset | accounts with a backlog, by turn: one after the other is admitted |

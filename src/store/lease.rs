@@ -34,6 +34,8 @@ pub struct Write<'a> {
     pub checkpoint: &'a [u8],
     /// A line for the run's log: a JSON object, or empty.
     pub log: &'a str,
+    /// Bytes staged after it.
+    pub staged: usize,
     /// Stages to write.
     pub put: Vec<(&'a str, &'a [u8])>,
     /// Stages to drop.
@@ -191,7 +193,7 @@ const GATE_REMEMBERED: Duration = Duration::from_secs(3600);
 fn add_write(call: &mut ScriptInvocation<'_>, fence: Fence<'_>, write: &Write<'_>) {
     call.arg(fence.run.to_string()).arg(fence.epoch).arg(fence.owner).arg(fence.rev);
     call.arg(write.status.as_str()).arg(if write.decided { "1" } else { "0" });
-    call.arg(write.checkpoint).arg(write.log);
+    call.arg(write.checkpoint).arg(write.log).arg(write.staged);
     call.arg(write.put.len());
     for (name, bytes) in &write.put {
         call.arg(*name).arg(*bytes);

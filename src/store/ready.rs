@@ -70,6 +70,8 @@ pub struct Claim {
     pub now: Millis,
     /// The start of the newest completed run of this job and account.
     pub watermark: Option<Millis>,
+    /// Bytes that the partition's other runs keep staged.
+    pub staged_by_others: u64,
 }
 
 impl ReadyReader {
@@ -284,6 +286,7 @@ fn parse_claim(owner: String, answer: Vec<redis::Value>) -> Result<Claim, StoreE
     let opens = take(&mut parts, "gate opens")?;
     let now = take(&mut parts, "now")?;
     let watermark: String = take(&mut parts, "watermark")?;
+    let staged_by_others: i64 = take(&mut parts, "staged bytes")?;
     let mut stages = Vec::new();
     while let Some(name) = parts.next() {
         let name = String::from_redis_value(name).map_err(|error| StoreError::Damaged(error.to_string()))?;
@@ -303,5 +306,6 @@ fn parse_claim(owner: String, answer: Vec<redis::Value>) -> Result<Claim, StoreE
         gate: (generation, Millis(opens)),
         now: Millis(now),
         watermark: watermark.parse().ok().map(Millis),
+        staged_by_others: u64::try_from(staged_by_others).unwrap_or_default(),
     })
 }

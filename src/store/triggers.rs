@@ -78,6 +78,9 @@ pub enum Fired {
     },
 }
 
+/// Members of a sorted set with their scores.
+type Scored = Vec<(String, f64)>;
+
 impl Store {
     /// The triggers of a partition that are due, and when the next one will be.
     ///
@@ -100,8 +103,7 @@ impl Store {
             .arg(DUE_MAX);
         pipe.cmd("ZRANGEBYSCORE").arg(&key).arg(format!("({}", now.0)).arg("+inf");
         pipe.arg("WITHSCORES").arg("LIMIT").arg(0).arg(1);
-        let (due, next): (Vec<(String, f64)>, Vec<(String, f64)>) =
-            pipe.query_async(&mut self.shared.clone()).await?;
+        let (due, next): (Scored, Scored) = pipe.query_async(&mut self.shared.clone()).await?;
         let due = due
             .into_iter()
             .filter_map(|(trigger, at)| Some(Due { trigger: trigger.parse().ok()?, at: Millis(at as i64) }));

@@ -74,7 +74,7 @@ async fn drive(
     let (plan, facts) = (Arc::new(parts.plan), Arc::new(parts.facts));
     let mut machine = match open(plan, facts, &claim, now) {
         Ok(machine) => machine,
-        Err((checkpoint, error)) => return Some(unopened(journal, checkpoint, &error).await),
+        Err((checkpoint, error)) => return Some(unopened(journal, checkpoint, staged(&claim), &error).await),
     };
     if let Some((code, reason)) = parts.unusable {
         machine.fail(code, reason, now);
@@ -119,9 +119,14 @@ fn open(
 
 /// A run whose checkpoint this worker can't open: one from a later version waits for a later worker, one with
 /// damaged stages ends.
-async fn unopened(journal: &StoreJournal, checkpoint: Box<Checkpoint>, error: &OpenError) -> Ending {
+async fn unopened(
+    journal: &StoreJournal,
+    checkpoint: Box<Checkpoint>,
+    staged: usize,
+    error: &OpenError,
+) -> Ending {
     error!(%error, "the run can't be opened");
-    let entry = Entry { checkpoint: &checkpoint, changes: &Changes::default(), log: None };
+    let entry = Entry { checkpoint: &checkpoint, changes: &Changes::default(), staged, log: None };
     let ending = match error {
         OpenError::Version { .. } => {
             let until = journal.now().plus(NEWER_WORKER_WAIT);
@@ -169,7 +174,7 @@ async fn try_parts(worker: &Worker, claim: &Claim) -> Result<Parts, LiveError> {
             Err(error) => return Err(error),
         }
     }
-    let mut facts = facts(claim, webhooks, worker.settings.stage.run_bytes_max);
+    let mut facts = facts(claim, webhooks, stage_room(worker, claim));
     facts.context = account.context.clone();
     facts.tenant_id = account.tenant_id.clone();
     let poison =
@@ -199,6 +204,19 @@ fn facts(claim: &Claim, webhooks: Vec<WebhookFacts>, stage_bytes_max: usize) -> 
         previous_run_date: previous_run_date(&claim.request, claim.watermark),
         stage_bytes_max,
     }
+}
+
+fn staged(claim: &Claim) -> usize {
+    claim.stages.iter().map(|(_, bytes)| bytes.len()).sum()
+}
+
+/// How many bytes the run may keep staged: its own budget, or what the others of its partition leave of the
+/// total. Read at the claim, so a little stale: a budget, not a promise.
+fn stage_room(worker: &Worker, claim: &Claim) -> usize {
+    let budget = &worker.settings.stage;
+    let share = budget.total_bytes_max / usize::from(worker.store.partitions().max(1));
+    let others = usize::try_from(claim.staged_by_others).unwrap_or(usize::MAX);
+    share.saturating_sub(others).min(budget.run_bytes_max)
 }
 
 fn webhook_facts(webhook: &Webhook) -> WebhookFacts {

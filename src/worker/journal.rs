@@ -62,6 +62,7 @@ impl StoreJournal {
             decided: entry.checkpoint.outcome.is_some(),
             checkpoint: &checkpoint,
             log: &log,
+            staged: entry.staged,
             put: entry.changes.put.iter().map(|(name, bytes)| (name.as_str(), bytes.as_ref())).collect(),
             drop: entry.changes.drop.iter().map(String::as_str).collect(),
         };

@@ -1,19 +1,59 @@
-//! The command line.
+//! The command line: it talks to a scheduler's REST API, and starts processes. Each command is a file.
 
+mod apply;
+mod client;
+mod commands;
+mod definitions;
 mod demo;
+mod dev;
+mod key;
+mod paint;
+mod playground;
+mod run;
+mod runs;
+mod serve;
+mod watch;
+
+use std::process::ExitCode;
 
 use clap::Parser;
 
-/// A self-hosted, durable data-sync engine
-#[derive(Debug, Parser)]
-#[command(name = "rapidbridge", version)]
-enum Command {
-    /// Show the main job on this machine: a sync that survives killed workers
-    Demo(demo::Options),
-}
+use commands::{Cli, Command, KeyCommand, TriggerCommand};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let Command::Demo(options) = Command::parse();
-    demo::run(options).await
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    rapidbridge::process::prepare_tls();
+    match obey(cli).await {
+        Ok(code) => code,
+        Err(error) => {
+            let red = paint::RED;
+            anstream::eprintln!("{red}error:{red:#} {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
+    let remote = cli.remote;
+    match cli.command {
+        Command::Apply(options) => apply::run(&remote.client()?, options).await,
+        Command::Run(options) => run::run(&remote.client()?, options).await,
+        Command::Runs(options) => runs::list(&remote.client()?, options).await,
+        Command::Show { run } => runs::show(&remote.client()?, &run).await,
+        Command::Watch { run } => watch::watch(&remote.client()?, &run).await,
+        Command::Stop { run, reason } => run::stop(&remote.client()?, &run, &reason).await,
+        Command::Resume { run, watch } => run::resume(&remote.client()?, &run, watch).await,
+        Command::Replay { run, watch } => run::replay(&remote.client()?, &run, watch).await,
+        Command::Trigger(TriggerCommand::Run { trigger, watch }) => {
+            run::trigger(&remote.client()?, &trigger, watch).await
+        }
+        Command::Delete(options) => definitions::delete(&remote.client()?, options).await,
+        Command::Dev(options) => dev::run(options).await,
+        Command::Demo(options) => demo::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Playground(options) => playground::run(options).await.map(|()| ExitCode::SUCCESS),
+        Command::Worker(options) => serve::worker(options).await,
+        Command::Scheduler(options) => serve::scheduler(options).await,
+        Command::Key(KeyCommand::Generate) => Ok(key::generate()),
+    }
 }

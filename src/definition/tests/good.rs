@@ -36,7 +36,7 @@ fn what_is_stored_can_be_read_again() {
         let stored = serde_json::to_string(&document.body).unwrap();
         let again = read_json(&serde_json::from_str(&stored).unwrap()).unwrap();
         assert_eq!((again.kind, &again.id, &again.body), (document.kind, &document.id, &document.body));
-        Checked::from_document(&again).unwrap();
+        Checked::of(&again).unwrap();
     }
 }
 

@@ -67,8 +67,7 @@ impl Machine {
         let rest: Vec<usize> = (held.acknowledged..self.checkpoint.destinations.len())
             .filter(|&destination| self.takes(destination, EventType::Record))
             .collect();
-        let bytes: usize =
-            rest.len() * held.page.body.len() + self.stages.values().map(Bytes::len).sum::<usize>();
+        let bytes: usize = rest.len() * held.page.body.len() + self.staged();
         if held.page.replayable && bytes > self.run.stage_bytes_max {
             return;
         }

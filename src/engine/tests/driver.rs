@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::world::{one_list_plan, plain_facts};
+use super::plans::{one_list_plan, plain_facts};
 use crate::clock::Millis;
 use crate::definition::webhook::EventType;
 use crate::engine::driver::{Budget, Driver, Ending};

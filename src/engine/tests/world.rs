@@ -8,19 +8,18 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Millis;
-use crate::definition::integration::OnUnauthorized;
 use crate::definition::job::ErrorHandling;
-use crate::definition::webhook::{DeliveryRetry, EventType};
+use crate::definition::webhook::EventType;
 use crate::engine::checkpoint::Checkpoint;
 use crate::engine::machine::{Effect, Gate, Machine, RunFacts, WebhookFacts};
-use crate::engine::plan::{Keeps, Plan, PlanNode};
+use crate::engine::plan::Plan;
 use crate::engine::seam::{
     Cursor, Delivery, DeliveryError, FetchError, FetchErrorKind, FetchRequest, Page, Verdict,
 };
-use crate::id::RunId;
-use crate::json::{self, Json};
-use crate::run::{Outcome, Revisions, RunRequest, Status};
-use crate::template::{Template, Tree};
+use crate::json;
+use crate::run::{Outcome, Status};
+
+use super::plans::{draw, pages, random_facts, random_plan, record_ids};
 
 /// How likely each kind of bad luck is, at each chance it has.
 #[derive(Debug, Clone, Copy)]
@@ -435,7 +434,9 @@ impl World {
         let mut limited = BTreeSet::new();
         for received in self.acknowledged().filter(|received| received.webhook == webhook.id.as_str()) {
             match received.event {
-                EventType::RunStarted => drop(started.insert(&received.id)),
+                EventType::RunStarted => {
+                    started.insert(&received.id);
+                }
                 EventType::Record => {
                     let seq = received.seq.expect("a page has a number");
                     assert!(seq == last || seq == last + 1, "page {seq} after page {last}");
@@ -443,7 +444,7 @@ impl World {
                     last = seq;
                 }
                 EventType::RunCompleted | EventType::RunFailed | EventType::RunStopped => {
-                    drop(terminal.insert(&received.id))
+                    terminal.insert(&received.id);
                 }
                 EventType::RateLimited => {
                     let text = std::str::from_utf8(&received.body).expect("UTF-8");
@@ -481,132 +482,4 @@ fn records_of(received: &Received) -> Vec<String> {
         .into_iter()
         .filter_map(|range| json::get(&records[range], &["id"]).map(|id| json::text_of(id).into_owned()))
         .collect()
-}
-
-/// The records of one page: a function of its address.
-fn record_ids(resource: &str, parent: &str, page: u64) -> Vec<String> {
-    let count = hash(&format!("count {resource} {parent} {page}")) % 4;
-    (0..count).map(|index| format!("{resource}/{parent}/{page}/{index}")).collect()
-}
-
-/// How many pages a list has.
-fn pages(resource: &str, parent: &str) -> u64 {
-    1 + hash(&format!("pages {resource} {parent}")) % 3
-}
-
-fn hash(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |acc, byte| (acc ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-        >> 7
-}
-
-/// A number below `bound` (`SplitMix64`).
-fn draw(state: &mut u64, bound: u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ (z >> 31)) % bound
-}
-
-fn random_plan(random: &mut u64) -> Plan {
-    let count = 1 + draw(random, 5) as usize;
-    let mut nodes: Vec<PlanNode> = Vec::new();
-    for index in 0..count {
-        let parent = (index > 0 && draw(random, 10) < 6).then(|| draw(random, index as u64) as usize);
-        let query = match parent {
-            None => "{}".to_owned(),
-            Some(parent) => format!("{{\"parent\":\"{{{{resources.{}.id}}}}\"}}", nodes[parent].name),
-        };
-        nodes.push(PlanNode {
-            name: format!("n{index}"),
-            resource: format!("r{index}"),
-            method: "list".into(),
-            id: (draw(random, 4) == 0).then(|| Template::literal("x")),
-            query: Tree::from_json(&Json::parse(&query).expect("JSON")).expect("a template"),
-            body: None,
-            persist: draw(random, 5) > 0,
-            parent,
-            children: Vec::new(),
-            keeps: Keeps::Members(vec!["id".into()]),
-            pages_max: 100,
-        });
-        if let Some(parent) = parent {
-            nodes[parent].children.push(index);
-        }
-    }
-    let roots = (0..count).filter(|&index| nodes[index].parent.is_none()).collect();
-    Plan {
-        nodes,
-        roots,
-        consecutive_errors_max: 3,
-        outage_budget: Duration::from_secs(1_000_000),
-        on_unauthorized: OnUnauthorized::Fail,
-    }
-}
-
-fn random_facts(random: &mut u64, error_handling: ErrorHandling) -> RunFacts {
-    let mut webhooks = Vec::new();
-    for index in 0..=draw(random, 3) {
-        let chain = EventType::ALL.iter().copied().filter(|event| event.is_by_default());
-        // Some webhooks take no records, some name the end of a stopped run.
-        let takes = match draw(random, 6) {
-            0 if index > 0 => vec![EventType::RunStarted, EventType::RunCompleted],
-            1 => chain.chain([EventType::RunStopped]).collect(),
-            _ => chain.collect(),
-        };
-        let retry = DeliveryRetry { give_up_after: Duration::from_secs(3600), ..DeliveryRetry::default() };
-        webhooks.push(WebhookFacts { id: format!("hook{index}").parse().expect("an id"), takes, retry });
-    }
-    RunFacts {
-        request: RunRequest {
-            id: RunId::of_slot(&"test".parse().expect("an id"), &"t".parse().expect("an id"), 1, 3),
-            environment: "test".parse().expect("an id"),
-            job: "job".parse().expect("an id"),
-            account: "account".parse().expect("an id"),
-            webhooks: webhooks.iter().map(|webhook| webhook.id.clone()).collect(),
-            args: Json::empty_object(),
-            error_handling,
-            ignore_previous_run: false,
-            slot: None,
-            replay_of: None,
-            revisions: Revisions { job: "j".into(), integration: "i".into() },
-            created_at: Millis(0),
-        },
-        attempt: 1,
-        webhooks,
-        context: Json::empty_object(),
-        tenant_id: None,
-        previous_run_date: Millis(0),
-        stage_bytes_max: if draw(random, 4) == 0 { 64 } else { 1 << 20 },
-    }
-}
-
-/// One root node, for tests that don't care about the plan.
-pub(super) fn one_list_plan() -> Arc<Plan> {
-    let node = PlanNode {
-        name: "items".into(),
-        resource: "items".into(),
-        method: "list".into(),
-        id: None,
-        query: Tree::empty(),
-        body: None,
-        persist: true,
-        parent: None,
-        children: Vec::new(),
-        keeps: Keeps::Members(Vec::new()),
-        pages_max: 100,
-    };
-    Arc::new(Plan { nodes: vec![node], roots: vec![0], ..Plan::empty() })
-}
-
-/// One webhook that takes a run's whole chain.
-pub(super) fn plain_facts() -> Arc<RunFacts> {
-    let mut facts = random_facts(&mut 1, ErrorHandling::Ignore);
-    let takes = EventType::ALL.iter().copied().filter(|event| event.is_by_default()).collect();
-    let retry = DeliveryRetry::default();
-    facts.webhooks = vec![WebhookFacts { id: "hook0".parse().expect("an id"), takes, retry }];
-    facts.request.webhooks = vec!["hook0".parse().expect("an id")];
-    facts.stage_bytes_max = 1 << 20;
-    Arc::new(facts)
 }

@@ -2,7 +2,7 @@
 -- ARGV: run, stream entry, worker, owner (a nonce of this claim), lease in ms
 -- Returns {} when the entry is stale (it is dropped), else
 --   {epoch, rev, attempt, request, checkpoint or '', stop or '', poison or '', gate generation, gate opens, now,
---    previous run or '', stages as name, bytes, …}
+--    previous run or '', bytes staged by the partition's other runs, stages as name, bytes, …}
 local id, entry, worker, owner, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local run = redis.call('HMGET', run_key(id), 'place', 'entry', 'owner', 'epoch', 'rev', 'attempt', 'request',
   'checkpoint', 'poison', 'account', 'job', 'status')
@@ -20,6 +20,7 @@ if not again then
 end
 local stop, generation, opens = notice(id)
 local answer = {run[4], run[5], run[6], run[7], run[8] or '', stop, run[9] or '', generation, opens, text(NOW),
-  redis.call('HGET', P .. 'watermarks:' .. run[10], run[11]) or ''}
+  redis.call('HGET', P .. 'watermarks:' .. run[10], run[11]) or '',
+  text(tonumber(redis.call('GET', P .. 'staged') or '0') - tonumber(redis.call('ZSCORE', P .. 'stages', id) or '0'))}
 for _, part in ipairs(redis.call('HGETALL', P .. 'stage:' .. id)) do answer[#answer + 1] = part end
 return answer

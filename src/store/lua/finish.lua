@@ -15,7 +15,7 @@ if state == 'ok' then
       redis.call('HSET', key, run[2], ARGV[2])
     end
   end
-  if ARGV[3] == '0' then redis.call('DEL', P .. 'stage:' .. id) end
+  if ARGV[3] == '0' then unstage(id) end
   conclude(id, ARGV[9])
   admit(tonumber(ARGV[4]))
 end

@@ -140,8 +140,21 @@ local function conclude(id, status)
   if (run[2] or '') ~= '' then redis.call('SREM', P .. 'trigger-runs:' .. run[2], id) end
 end
 
+-- Notes how many bytes a run keeps staged. The partition's total moves by the difference, so it can't drift.
+local function staged(id, bytes)
+  local before = tonumber(redis.call('ZSCORE', P .. 'stages', id) or '0')
+  if bytes == before then return end
+  if bytes > 0 then redis.call('ZADD', P .. 'stages', bytes, id) else redis.call('ZREM', P .. 'stages', id) end
+  redis.call('INCRBY', P .. 'staged', bytes - before)
+end
+
+local function unstage(id)
+  staged(id, 0)
+  return redis.call('DEL', P .. 'stage:' .. id)
+end
+
 -- The write that every transition of a leased run begins with. ARGV, from `at` on:
---   run, epoch, owner, rev, status, decided ('1' or '0'), checkpoint, log line or '',
+--   run, epoch, owner, rev, status, decided ('1' or '0'), checkpoint, log line or '', bytes staged after it,
 --   n, n × (stage name, bytes), m, m × stage name to drop
 -- Returns 'ok', 'done' when this very write happened before (its answer was lost), or 'lost'.
 local function write(at)
@@ -155,9 +168,10 @@ local function write(at)
   redis.call('HSET', run_key(id), 'rev', rev, 'status', ARGV[at + 4], 'decided', ARGV[at + 5],
     'checkpoint', ARGV[at + 6], 'crashes', '0', 'updated', NOW)
   log(id, ARGV[at + 7])
+  staged(id, tonumber(ARGV[at + 8]))
   local stage = P .. 'stage:' .. id
-  local puts = tonumber(ARGV[at + 8])
-  local here = at + 9
+  local puts = tonumber(ARGV[at + 9])
+  local here = at + 10
   for _ = 1, puts do
     redis.call('HSET', stage, ARGV[here], ARGV[here + 1])
     here = here + 2

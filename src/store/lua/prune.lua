@@ -5,7 +5,8 @@
 local limit = tonumber(ARGV[4])
 local removed, stripped = 0, 0
 local function remove(id)
-  redis.call('DEL', run_key(id), P .. 'stage:' .. id, P .. 'log:' .. id)
+  unstage(id)
+  redis.call('DEL', run_key(id), P .. 'log:' .. id)
   redis.call('ZREM', P .. 'ended', id)
   redis.call('ZREM', P .. 'runs', id)
   removed = removed + 1
@@ -19,7 +20,7 @@ if surplus > 0 then
 end
 local stale = redis.call('ZRANGEBYSCORE', P .. 'ended', NOW - tonumber(ARGV[1]), NOW - tonumber(ARGV[2]), 'LIMIT', 0, limit)
 for _, id in ipairs(stale) do
-  if redis.call('DEL', P .. 'stage:' .. id) == 1 then
+  if unstage(id) == 1 then
     redis.call('HSET', run_key(id), 'stripped', '1')
     stripped = stripped + 1
   end

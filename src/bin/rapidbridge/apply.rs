@@ -1,0 +1,279 @@
+//! `rapidbridge apply`: reads definitions from files, shows what would change, asks, applies.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use rapidbridge::definition::{Checked, Document, Problem, read_files};
+use rapidbridge::process::environment;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::client::{Client, Refusal};
+use crate::commands::Files;
+use crate::paint::{self, BOLD, CYAN, DIM, GREEN, RED, YELLOW};
+
+/// The largest file that is read.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+/// The deepest folder below a named one that is looked into.
+const FOLDER_DEPTH_MAX: usize = 16;
+/// Characters of a value that a difference shows.
+const VALUE_CHARS_MAX: usize = 100;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    files: Files,
+    /// Only show what would change
+    #[arg(long)]
+    dry_run: bool,
+    /// Don't ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// What applying does, as the API answers.
+#[derive(Debug, Deserialize)]
+struct Applied {
+    result: Vec<Change>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Change {
+    kind: String,
+    id: String,
+    action: String,
+    #[serde(default)]
+    diff: Vec<Difference>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Difference {
+    path: String,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<ExitCode> {
+    let documents = read(&options.files.paths)?;
+    let changes = send(client, &documents, true).await?;
+    show(&changes);
+    if changes.iter().all(|change| change.action == "unchanged") {
+        anstream::println!("Nothing to do: everything is as it is written.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.dry_run {
+        anstream::println!("Nothing was applied (--dry-run).");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !options.yes && io::stdin().is_terminal() && !agreed()? {
+        anstream::println!("Nothing was applied.");
+        return Ok(ExitCode::FAILURE);
+    }
+    send(client, &documents, false).await?;
+    anstream::println!("{GREEN}Applied.{GREEN:#}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Applies without asking; says what changed in one line.
+pub(crate) async fn all_at_once(client: &Client, paths: &[PathBuf]) -> anyhow::Result<String> {
+    let documents = read(paths)?;
+    Ok(summary(&send(client, &documents, false).await?))
+}
+
+/// The documents of all files, each checked by itself; their references are the server's affair.
+fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
+    let mut files = Vec::new();
+    for path in paths {
+        gather(path, 0, &mut files)?;
+    }
+    if files.is_empty() {
+        bail!("no .yaml, .yml or .json file in {}", paths_text(paths));
+    }
+    let variables: HashMap<String, String> = environment().collect();
+    let named = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let documents = read_files(named, &|name| variables.get(name).cloned())
+        .map_err(|problems| refused(problems.iter()))?;
+    let problems: Vec<Problem> = documents
+        .iter()
+        .filter_map(|document| Checked::of(document).err())
+        .flat_map(|problems| problems.iter().cloned().collect::<Vec<_>>())
+        .collect();
+    if problems.is_empty() { Ok(documents) } else { Err(refused(problems.iter())) }
+}
+
+fn paths_text(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn refused<'p>(problems: impl Iterator<Item = &'p Problem>) -> anyhow::Error {
+    let mut count = 0;
+    for problem in problems {
+        count += 1;
+        anstream::eprintln!("{RED}✗{RED:#} {problem}\n");
+    }
+    anyhow::anyhow!("{count} {}; nothing was applied", if count == 1 { "problem" } else { "problems" })
+}
+
+/// Files by their path in the order of their names; a folder's own files and those below it.
+fn gather(path: &Path, depth: usize, files: &mut Vec<(String, String)>) -> anyhow::Result<()> {
+    let shown = || path.display().to_string();
+    if path == Path::new("-") {
+        files.push(("standard input".to_owned(), text(io::stdin().lock(), "standard input")?));
+        return Ok(());
+    }
+    if !path.is_dir() {
+        let file = fs::File::open(path).with_context(|| format!("can't read {}", shown()))?;
+        files.push((shown(), text(file, &shown())?));
+        return Ok(());
+    }
+    if depth > FOLDER_DEPTH_MAX {
+        bail!("{} is more than {FOLDER_DEPTH_MAX} folders deep", shown());
+    }
+    let entries = fs::read_dir(path).with_context(|| format!("can't read the folder {}", shown()))?;
+    let mut entries = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    entries.sort();
+    for entry in entries {
+        let hidden = entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let known =
+            entry.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end == *known));
+        if !hidden && (known || entry.is_dir()) {
+            gather(&entry, depth + 1, files)?;
+        }
+    }
+    Ok(())
+}
+
+fn text(from: impl io::Read, name: &str) -> anyhow::Result<String> {
+    let mut text = String::new();
+    from.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).with_context(|| format!("can't read {name}"))?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        bail!("{name} is larger than {FILE_BYTES_MAX} bytes");
+    }
+    Ok(text)
+}
+
+async fn send(client: &Client, documents: &[Document], dry: bool) -> anyhow::Result<Vec<Change>> {
+    let bodies: Vec<&Value> = documents.iter().map(|document| &document.body).collect();
+    let sent = client.post::<Applied>(&["apply"], &json!({ "documents": bodies, "dry_run": dry })).await;
+    match sent {
+        Ok(applied) => Ok(applied.result),
+        Err(error) => Err(match error.downcast::<Refusal>() {
+            Ok(refusal) => explain(refusal),
+            Err(error) => error,
+        }),
+    }
+}
+
+/// The server's problems, printed as ours are.
+fn explain(refusal: Refusal) -> anyhow::Error {
+    let Some(details) = refusal.details.as_array().filter(|_| refusal.status == 422) else {
+        return refusal.into();
+    };
+    for detail in details {
+        let member = |name: &str| detail[name].as_str().filter(|text| !text.is_empty());
+        let place: Vec<&str> = [member("document"), member("path")].into_iter().flatten().collect();
+        let message = member("message").unwrap_or_default();
+        anstream::eprintln!("{RED}✗{RED:#} {BOLD}{}{BOLD:#}: {message}", place.join(": "));
+        if let Some(hint) = member("hint") {
+            anstream::eprintln!("  hint: {hint}");
+        }
+    }
+    let count = details.len();
+    anyhow::anyhow!("{count} {}; nothing was applied", if count == 1 { "problem" } else { "problems" })
+}
+
+fn show(changes: &[Change]) {
+    for change in changes {
+        let (sign, style) = match change.action.as_str() {
+            "created" => ('+', GREEN),
+            "updated" => ('~', YELLOW),
+            "deleted" => ('-', RED),
+            _ => ('=', DIM),
+        };
+        anstream::println!("{style}{sign} {}{style:#} {}", change.kind, change.id);
+        for difference in &change.diff {
+            show_difference(difference);
+        }
+    }
+    anstream::println!("{}", summary(changes));
+}
+
+fn show_difference(difference: &Difference) {
+    let value = |text: &str| paint::short(text, VALUE_CHARS_MAX);
+    let path = &difference.path;
+    match (&difference.before, &difference.after) {
+        (None, Some(after)) => anstream::println!("    {GREEN}+ {path}{GREEN:#}: {}", value(after)),
+        (Some(before), None) => anstream::println!("    {RED}- {path}{RED:#}: {}", value(before)),
+        (Some(before), Some(after)) => {
+            anstream::println!(
+                "    {YELLOW}~ {path}{YELLOW:#}: {} {CYAN}→{CYAN:#} {}",
+                value(before),
+                value(after)
+            );
+        }
+        (None, None) => {}
+    }
+}
+
+fn summary(changes: &[Change]) -> String {
+    let count = |action: &str| changes.iter().filter(|change| change.action == action).count();
+    let parts =
+        [("created", "new"), ("updated", "changed"), ("deleted", "deleted"), ("unchanged", "unchanged")];
+    let parts = parts.map(|(action, word)| (count(action), word));
+    let parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    format!("{} definitions: {}", changes.len(), parts.join(", "))
+}
+
+fn agreed() -> anyhow::Result<bool> {
+    anstream::print!("Apply this? [y/N] ");
+    io::stdout().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_read_in_the_order_of_names_without_what_is_hidden() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("b")).unwrap();
+        for name in ["b/z.yml", "c.yaml", "a.json", "notes.md", ".hidden.yaml"] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        let mut files = Vec::new();
+        gather(folder.path(), 0, &mut files).unwrap();
+        let texts: Vec<&str> = files.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(texts, ["a.json", "b/z.yml", "c.yaml"]);
+        assert!(
+            gather(&folder.path().join("none"), 0, &mut files)
+                .unwrap_err()
+                .to_string()
+                .contains("can't read")
+        );
+    }
+
+    #[test]
+    fn problems_of_files_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.yaml");
+        fs::write(&file, "kind: sync_job\nid: a\nresource: 1\n").unwrap();
+        let error = read(&[file]).unwrap_err().to_string();
+        assert!(error.contains("problems; nothing was applied"), "{error}");
+        assert!(read(&[folder.path().join("none.yaml")]).is_err());
+    }
+
+    #[test]
+    fn the_summary_leaves_out_what_is_not() {
+        let change =
+            |action: &str| Change { kind: "k".into(), id: "i".into(), action: action.into(), diff: vec![] };
+        assert_eq!(summary(&[change("created"), change("unchanged")]), "2 definitions: 1 new, 1 unchanged");
+    }
+}

@@ -1,0 +1,69 @@
+//! `rapidbridge delete`.
+
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use crate::client::{Client, Refusal};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DeleteOptions {
+    /// What kind of definition
+    kind: Kind,
+    /// Its id (an integration's name)
+    id: String,
+    /// Stop the runs that still need it
+    #[arg(long)]
+    force: bool,
+}
+
+/// Kinds of definition; the names of `kind` in files are understood as well.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Integration,
+    #[value(alias = "integrated_account", alias = "integrated-account")]
+    Account,
+    Webhook,
+    #[value(alias = "sync_job", alias = "sync-job")]
+    Job,
+    #[value(alias = "sync_job_cron_trigger", alias = "sync-job-cron-trigger")]
+    Trigger,
+}
+
+impl Kind {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Integration => "integration",
+            Self::Account => "integrated-account",
+            Self::Webhook => "webhook",
+            Self::Job => "sync-job",
+            Self::Trigger => "sync-job-cron-trigger",
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Deleted {
+    id: String,
+    stopped_runs: Vec<String>,
+}
+
+pub(crate) async fn delete(client: &Client, options: DeleteOptions) -> anyhow::Result<ExitCode> {
+    let force: &[(&str, &str)] = if options.force { &[("force", "true")] } else { &[] };
+    match client.delete::<Deleted>(&[options.kind.path(), &options.id], force).await {
+        Ok(deleted) => {
+            anstream::println!("deleted {} {}", options.kind.path(), deleted.id);
+            for run in deleted.stopped_runs {
+                anstream::println!("stopped run {run}");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            if let Some(refusal) = error.downcast_ref::<Refusal>().filter(|refusal| refusal.status == 409) {
+                anstream::eprintln!("{}", serde_json::to_string_pretty(&refusal.details)?);
+            }
+            Err(error)
+        }
+    }
+}
