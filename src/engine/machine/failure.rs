@@ -119,6 +119,11 @@ impl Machine {
         self.checkpoint.progress.incomplete.entry(name).or_insert(reason);
         let root = self.checkpoint.root;
         self.skip(error.skip_to);
+        self.flush_errors_of(root, now);
+    }
+
+    /// Sends collected errors once there are many, or when the resource of this root was left.
+    pub(super) fn flush_errors_of(&mut self, root: usize, now: Millis) {
         if self.checkpoint.errors.len() >= BATCH_ERRORS_MAX || self.checkpoint.root != root {
             self.flush_errors(now);
         }
