@@ -33,7 +33,7 @@ check: ## Format, lints and documentation alone
 .PHONY: lint
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --document-private-items --locked
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --no-deps --workspace --document-private-items --locked
 
 deny: ## Licences, sources and duplicates of dependencies (wants cargo-deny)
 	cargo deny --offline check bans licenses sources

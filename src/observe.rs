@@ -1,7 +1,7 @@
 //! Sets logging up, once a process. What is logged stands where it happens; a run's lines all carry its span, so that
 //! one run can be followed by its `run` field.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
@@ -40,7 +40,8 @@ where
         LogFormat::Json => Box::new(
             builder.json().flatten_event(true).with_current_span(false).with_span_list(true).finish(),
         ),
-        LogFormat::Text => Box::new(builder.finish()),
+        // Colours are for a terminal; in a file they are noise.
+        LogFormat::Text => Box::new(builder.with_ansi(io::stderr().is_terminal()).finish()),
     })
 }
 

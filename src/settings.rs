@@ -217,8 +217,9 @@ group! {
     /// Limits on what comes from outside. What a single integration, job or webhook may set for itself stands in its
     /// definition.
     LimitSettings in "limits" {
-        /// The page, decompressed, that a worker makes room for before it fetches one: twice this much of its memory
-        /// budget, as a page is held twice at most, as it came and as the event it became.
+        /// The largest page, decompressed, whatever a method's `page_bytes_max` allows. A worker makes room for it before
+        /// it fetches one: twice this much of its memory budget, as a page is held twice at most, as it came and as the
+        /// event it became.
         page_bytes_max: usize = bytes("8MiB", KIB, GIB),
         /// The deepest nesting of JSON that the API accepts.
         json_depth_max: usize = whole("128", 8..=1024),

@@ -54,15 +54,17 @@ const MESSAGE_BYTES_MAX: usize = 1024;
 pub struct Http {
     client: reqwest::Client,
     egress: Egress,
+    page_bytes_max: usize,
 }
 
 impl Http {
-    /// A client that reaches what `egress` allows.
+    /// A client that reaches what `egress` allows and reads pages of up to `page_bytes_max` bytes, whatever a
+    /// method allows: no page may take more than there was made room for.
     ///
     /// # Errors
     /// When TLS can't be set up.
-    pub fn new(egress: Egress) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: egress.client()?, egress })
+    pub fn new(egress: Egress, page_bytes_max: usize) -> Result<Self, reqwest::Error> {
+        Ok(Self { client: egress.client()?, egress, page_bytes_max })
     }
 }
 

@@ -62,6 +62,9 @@ impl From<RedisError> for StoreError {
         let text = error.to_string();
         match error.code() {
             Some("OOM" | "READONLY" | "MISCONF" | "NOREPLICAS") => Self::Refused(text),
+            Some("WRONGPASS" | "NOAUTH" | "NOPERM") => {
+                Self::Unfit(format!("Redis does not let us in: {text}. Check user and password in redis.url"))
+            }
             Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN") => Self::Unreachable(text),
             Some(_) => Self::Damaged(text),
             None if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() => {

@@ -84,7 +84,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     let worker = Arc::new(Worker {
         name: name(),
         store,
-        source_http: SourceHttp::new(egress)?,
+        source_http: SourceHttp::new(egress, settings.limits.page_bytes_max)?,
         courier: Arc::new(HttpCourier::new(courier_http, LiveWebhooks(live.clone()))),
         live,
         budget: Budget::new(settings.worker.memory_budget_bytes, settings.limits.page_bytes_max),

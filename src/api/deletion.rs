@@ -52,10 +52,11 @@ pub(super) async fn refuse_while_running(api: &Api, kind: Kind, id: &str) -> Res
         return Ok(());
     }
     let named = &runs[..runs.len().min(NAMED_MAX)];
-    let message = format!(
-        "{} runs that have not ended need {kind} {id:?}; wait for them, or delete it with ?force=true, which stops them",
-        runs.len()
-    );
+    let who = match runs.len() {
+        1 => "1 run that has not ended needs".to_owned(),
+        count => format!("{count} runs that have not ended need"),
+    };
+    let message = format!("{who} {kind} {id:?}; wait, or delete it with ?force=true, which stops what runs");
     Err(ApiError::conflict(message).with_details(json!({ "sync_job_runs": named, "count": runs.len() })))
 }
 
@@ -77,8 +78,12 @@ pub(super) fn check_references(after: &[Document], deleted: &[(Kind, String)]) -
         0 => Ok(()),
         count => {
             referring.truncate(NAMED_MAX);
-            let message =
-                format!("{count} definitions refer to what would be deleted; delete or change them first");
+            let who = if count == 1 {
+                "1 definition refers".to_owned()
+            } else {
+                format!("{count} definitions refer")
+            };
+            let message = format!("{who} to what would be deleted; delete or change that first");
             Err(ApiError::conflict(message).with_details(referring))
         }
     }

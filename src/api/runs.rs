@@ -70,6 +70,12 @@ fn status(text: &str) -> Result<Status, ApiError> {
 }
 
 pub(super) fn missing(id: &str) -> ApiError {
+    if id.parse::<RunId>().is_err() {
+        return ApiError::new(
+            StatusCode::NOT_FOUND,
+            format!("{id:?} is no run's id; GET /sync-job-run lists runs"),
+        );
+    }
     ApiError::missing(&format!(
         "sync_job_run {id:?}; it may have ended longer ago than retention.finished_runs"
     ))

@@ -156,10 +156,13 @@ impl Receiver {
             settings,
         });
         let serving = shared.clone();
-        let server = Server::start(port, Arc::new(move |request| {
-            let shared = serving.clone();
-            Box::pin(async move { shared.serve(request).await })
-        }))
+        let server = Server::start(
+            port,
+            Arc::new(move |request| {
+                let shared = serving.clone();
+                Box::pin(async move { shared.serve(request).await })
+            }),
+        )
         .await?;
         Ok(Self { server, shared })
     }

@@ -49,6 +49,7 @@ async fn exchange(
     prepared: &Prepared,
 ) -> Result<(u16, Page), Failure> {
     http.egress.check(&prepared.url).map_err(not_allowed)?;
+    let bytes_max = method.page_bytes_max.min(http.page_bytes_max);
     // The client's total timeout ends with the body, not with the headers.
     let mut builder = http
         .client
@@ -69,19 +70,21 @@ async fn exchange(
         let failure = status::failure(&integration.rate_limit, &answer, clock::now());
         return Err(failure.answered(code, &bytes));
     }
-    let Body { bytes, end } = body::read(response, method.page_bytes_max).await;
+    let Body { bytes, end } = body::read(response, bytes_max).await;
     let result = match end {
         End::Complete => page::read(method, prepared, status, &headers, bytes.clone()),
-        End::TooLarge => Err(too_large(method)),
+        End::TooLarge => Err(too_large(bytes_max)),
         End::Broken(error) => Err(unreachable_source(&error, method)),
     };
     let beginning = &bytes[..bytes.len().min(ANSWER_BYTES_MAX)];
     result.map(|page| (code, page)).map_err(|failure| failure.answered(code, beginning))
 }
 
-fn too_large(method: &Method) -> Failure {
-    let max = method.page_bytes_max;
-    let what = format!("the page is larger than {max} bytes; ask for smaller pages or raise page_bytes_max");
+fn too_large(max: usize) -> Failure {
+    let what = format!(
+        "the page is larger than {max} bytes; ask for smaller pages, or raise the method's page_bytes_max and the \
+         setting limits.page_bytes_max"
+    );
     Failure::permanent("page_too_large", what)
 }
 

@@ -81,7 +81,7 @@ fn with(mut integration: Integration, method: Method) -> Integration {
 }
 
 fn source(integration: Integration, account: Account) -> HttpSource {
-    let http = Http::new(Egress::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap();
+    let http = Http::new(Egress::new(vec!["127.0.0.0/8".parse().unwrap()]), 1 << 26).unwrap();
     HttpSource::new(Arc::new(integration), Arc::new(account), http)
 }
 

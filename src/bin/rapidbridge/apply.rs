@@ -195,11 +195,21 @@ fn show(changes: &[Change]) {
             _ => ('=', DIM),
         };
         anstream::println!("{style}{sign} {}{style:#} {}", change.kind, change.id);
-        for difference in &change.diff {
+        for difference in change.diff.iter().filter(|difference| !is_title(change, difference)) {
             show_difference(difference);
         }
     }
     anstream::println!("{}", summary(changes));
+}
+
+/// Whether a difference only repeats the line above it: a new definition's kind and id.
+fn is_title(change: &Change, difference: &Difference) -> bool {
+    let repeats = |text: &str| difference.after.as_deref() == Some(Value::from(text).to_string().as_str());
+    match difference.path.as_str() {
+        "kind" => repeats(&change.kind),
+        "id" | "name" => repeats(&change.id),
+        _ => false,
+    }
 }
 
 fn show_difference(difference: &Difference) {
@@ -226,7 +236,8 @@ fn summary(changes: &[Change]) -> String {
     let parts = parts.map(|(action, word)| (count(action), word));
     let parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-    format!("{} definitions: {}", changes.len(), parts.join(", "))
+    let noun = if changes.len() == 1 { "definition" } else { "definitions" };
+    format!("{} {noun}: {}", changes.len(), parts.join(", "))
 }
 
 fn agreed() -> anyhow::Result<bool> {

@@ -173,7 +173,7 @@ impl Client {
     }
 
     fn unreachable(&self, error: reqwest::Error) -> anyhow::Error {
-        let url = &self.url;
+        let url = self.url.as_str().trim_end_matches('/');
         if error.is_connect() {
             return anyhow::anyhow!(
                 "nothing answers at {url}: is the scheduler running? try `rapidbridge dev`"

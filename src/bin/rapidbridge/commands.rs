@@ -164,6 +164,32 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// Also finds an argument of a command that takes the name of one that all commands have.
+    #[test]
+    fn every_command_can_be_written() {
+        for line in [
+            "apply -f x.yaml --dry-run",
+            "run --job j --account a --webhook w --arg x=1 --watch",
+            "runs --status failed --limit 5",
+            "show r",
+            "watch r",
+            "stop r --reason lunch",
+            "resume r --watch",
+            "replay r",
+            "trigger run t",
+            "delete sync_job j --force",
+            "dev -f examples --workers 2 --port 1234",
+            "demo --kills 1",
+            "playground --source-token t",
+            "worker --config x.toml",
+            "scheduler",
+            "key generate",
+        ] {
+            let words = ["rapidbridge", "--token", "t"].into_iter().chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
     #[test]
     fn the_token_is_never_shown() {
         let cli = Cli::try_parse_from(["rapidbridge", "--token", "canary-token", "show", "x"]).unwrap();

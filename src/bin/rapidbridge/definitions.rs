@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::client::{Client, Refusal};
 
@@ -61,9 +62,20 @@ pub(crate) async fn delete(client: &Client, options: DeleteOptions) -> anyhow::R
         }
         Err(error) => {
             if let Some(refusal) = error.downcast_ref::<Refusal>().filter(|refusal| refusal.status == 409) {
-                anstream::eprintln!("{}", serde_json::to_string_pretty(&refusal.details)?);
+                standing_in_the_way(&refusal.details);
             }
             Err(error)
         }
+    }
+}
+
+/// Definitions that refer to it, or runs that need it.
+fn standing_in_the_way(details: &Value) {
+    for definition in details.as_array().into_iter().flatten() {
+        let text = |name: &str| definition[name].as_str().unwrap_or_default();
+        anstream::eprintln!("  {} {}", text("kind"), text("id"));
+    }
+    for run in details["sync_job_runs"].as_array().into_iter().flatten() {
+        anstream::eprintln!("  run {}", run.as_str().unwrap_or_default());
     }
 }

@@ -17,8 +17,9 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 4011, value_name = "PORT")]
     receiver_port: u16,
     /// The bearer token that the helpdesk wants
+    // Not `token`: that is the API's, for every command.
     #[arg(long, default_value = "helpdesk-token", value_name = "TOKEN")]
-    token: String,
+    source_token: String,
     /// The secret that deliveries must be signed with
     #[arg(long, default_value = "receiver-secret", value_name = "SECRET")]
     secret: String,
@@ -26,18 +27,27 @@ pub(crate) struct Options {
 
 /// Serves until Ctrl-C.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let settings = helpdesk::Settings { port: options.source_port, token: options.token, ..Default::default() };
+    let settings =
+        helpdesk::Settings { port: options.source_port, token: options.source_token, ..Default::default() };
     let helpdesk = Helpdesk::start(settings).await.context("the helpdesk can't listen; try --source-port")?;
-    let settings = receiver::Settings { port: options.receiver_port, secret: options.secret, ..Default::default() };
-    let receiver = Receiver::start(settings).await.context("the receiver can't listen; try --receiver-port")?;
+    let settings =
+        receiver::Settings { port: options.receiver_port, secret: options.secret, ..Default::default() };
+    let receiver =
+        Receiver::start(settings).await.context("the receiver can't listen; try --receiver-port")?;
     receiver.script(|received| {
         anstream::println!("{}", line(received));
         None
     });
     anstream::println!("{BOLD}rapidbridge playground{BOLD:#}");
-    anstream::println!("  helpdesk  {}/api/v1/tickets   bearer token: {}", helpdesk.url(), helpdesk.settings().token);
+    anstream::println!(
+        "  helpdesk  {}/api/v1/tickets   bearer token: {}",
+        helpdesk.url(),
+        helpdesk.settings().token
+    );
     anstream::println!("  receiver  {}   secret: the one of --secret", receiver.url());
-    anstream::println!("{DIM}Every request with a good signature is printed and answered 200. Ctrl-C ends it.{DIM:#}\n");
+    anstream::println!(
+        "{DIM}Every request with a good signature is printed and answered 200. Ctrl-C ends it.{DIM:#}\n"
+    );
     tokio::signal::ctrl_c().await.context("Ctrl-C can't be heard")?;
     Ok(())
 }

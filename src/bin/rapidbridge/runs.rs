@@ -59,7 +59,7 @@ pub(crate) async fn list(client: &Client, options: Options) -> anyhow::Result<Ex
     for run in &page.result {
         table.add_row(row(run));
     }
-    anstream::println!("{table}");
+    print(&table);
     if let Some(next) = page.next_cursor {
         anstream::println!("{DIM}more: --cursor '{next}'{DIM:#}");
     }
@@ -84,6 +84,11 @@ fn table(head: &[&str]) -> Table {
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head.iter().map(|name| Cell::new(name.to_uppercase())));
     table
+}
+
+/// Without the blanks that fill up the last column.
+fn print(table: &Table) {
+    table.lines().for_each(|line| anstream::println!("{}", line.trim_end()));
 }
 
 fn right(text: String) -> Cell {
@@ -120,7 +125,8 @@ pub(crate) async fn show(client: &Client, id: &str) -> anyhow::Result<ExitCode> 
         anstream::println!("  {RED}incomplete{RED:#} {node}: {}", paint::short(why, 200));
     }
     if !run.resource_stats.is_empty() {
-        anstream::println!("\n{}", counts(&run.resource_stats));
+        anstream::println!();
+        print(&counts(&run.resource_stats));
     }
     let log: Page<BTreeMap<String, Value>> = client.get(&["sync-job-run", id, "log"], &[]).await?;
     anstream::println!("\n{BOLD}log{BOLD:#}");
@@ -151,7 +157,10 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
         ("created", Some(run.created_at.clone())),
         ("started", run.started_at.clone()),
         ("finished", run.finished_at.clone()),
-        ("changed since", run.previous_run_date.clone()),
+        (
+            "changed since",
+            run.previous_run_date.clone().filter(|date| !date.starts_with("1970-01-01T00:00:00")),
+        ),
         ("place", (!run.status.is_terminal()).then(|| run.place.clone())),
         ("worker", run.worker.clone().filter(|_| !run.status.is_terminal())),
         ("node", run.node.clone().filter(|_| !run.status.is_terminal())),

@@ -15,11 +15,13 @@ use crate::paint::{self, BOLD, DIM};
 const POLL: Duration = Duration::from_millis(500);
 /// How many looks in a row may fail before the watch gives up: a scheduler that restarts takes some seconds.
 const FAILURES_MAX: u32 = 20;
+/// Without a terminal, a line is printed when the status changed, else once in so many looks.
+const LOOKS_PER_LINE: u32 = 10;
 
 /// Watches until the run ends. The exit code is 0 completed, 1 failed, 2 stopped.
 pub(crate) async fn watch(client: &Client, id: &str) -> anyhow::Result<ExitCode> {
     let mut run = client.run(id).await?;
-    let mut view = if io::stderr().is_terminal() { View::bars() } else { View::Lines(String::new()) };
+    let mut view = if io::stderr().is_terminal() { View::bars() } else { View::Lines(Lines::default()) };
     let mut failures = 0;
     loop {
         view.update(&run);
@@ -80,8 +82,15 @@ fn report(run: &Run) {
 /// How progress is shown.
 enum View {
     Bars(Bars),
-    /// The line that was printed last.
-    Lines(String),
+    Lines(Lines),
+}
+
+/// What was printed last, and how many looks ago.
+#[derive(Default)]
+struct Lines {
+    status: String,
+    line: String,
+    looks: u32,
 }
 
 struct Bars {
@@ -101,13 +110,7 @@ impl View {
     fn update(&mut self, run: &Run) {
         match self {
             Self::Bars(bars) => bars.update(run),
-            Self::Lines(last) => {
-                let line = line(run);
-                if line != *last {
-                    println!("{line}");
-                    *last = line;
-                }
-            }
+            Self::Lines(lines) => lines.update(run),
         }
     }
 
@@ -117,6 +120,17 @@ impl View {
             for bar in bars.nodes.values() {
                 bar.abandon();
             }
+        }
+    }
+}
+
+impl Lines {
+    fn update(&mut self, run: &Run) {
+        let (status, line) = (format!("{} {:?}", run.status, run.wake_at), line(run));
+        self.looks += 1;
+        if status != self.status || (line != self.line && self.looks >= LOOKS_PER_LINE) {
+            println!("{line}");
+            *self = Self { status, line, looks: 0 };
         }
     }
 }

@@ -131,7 +131,7 @@ async fn what_cannot_be_asked_is_not_asked() {
 #[tokio::test]
 async fn the_guard_is_asked_before_anything_is_sent() {
     let server = Server::start(|_, _| json("[]")).await;
-    let http = Http::new(Egress::new(Vec::new())).unwrap();
+    let http = Http::new(Egress::new(Vec::new()), 1 << 26).unwrap();
     let integration = with(integration(&server.base()), method());
     let source = HttpSource::new(Arc::new(integration), Arc::new(account("{}", &[])), http);
     let failed = fetch(&source, Cursor::Start).await.unwrap_err();
@@ -144,7 +144,7 @@ async fn a_name_is_judged_by_what_it_resolves_to() {
     let server = Server::start(|_, _| json("[]")).await;
     let base = format!("http://localhost:{}", server.address.port());
     // Some network is allowed, so a local name is looked up; its own addresses still are not.
-    let http = Http::new(Egress::new(vec!["10.0.0.0/8".parse().unwrap()])).unwrap();
+    let http = Http::new(Egress::new(vec!["10.0.0.0/8".parse().unwrap()]), 1 << 26).unwrap();
     let integration = with(integration(&base), method());
     let source = HttpSource::new(Arc::new(integration), Arc::new(account("{}", &[])), http);
     let failed = fetch(&source, Cursor::Start).await.unwrap_err();
