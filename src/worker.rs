@@ -132,8 +132,8 @@ impl Worker {
                 runs = self.leases.len(),
                 "drain time-out: what is in flight is let go"
             );
-            self.leases.revoke_all();
-            // Their tasks see it at once; whoever waits for the network is dropped with the process.
+            self.leases.let_go_of_all();
+            // Their tasks see it at once and give their runs back; whoever waits for Redis is dropped with the process.
             let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await;
         }
     }

@@ -127,7 +127,11 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                         ahead =
                             machine.ahead(self.journal.now()).and_then(|request| self.begin(request, gate));
                     }
-                    let verdict = self.courier.deliver(&delivery, self.guard.as_ref()).await;
+                    let verdict = tokio::select! {
+                        verdict = self.courier.deliver(&delivery, self.guard.as_ref()) => verdict,
+                        // The receiver may have it; the next worker sends it again, under the same id.
+                        () = self.guard.let_go() => return self.release(machine).await,
+                    };
                     if matches!(verdict, Verdict::Failed(_)) {
                         // Cut short, which says nothing about the webhook.
                         if self.must_go() {

@@ -182,6 +182,11 @@ pub trait SendGuard: Send + Sync {
     /// Returns when the run should stop waiting, between tries or for the source: shutdown, lost lease, a stop.
     fn interrupted(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
+    /// Returns when what is in flight must be let go as well: this worker's time to leave is over.
+    fn let_go(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
+
     /// The reason of a stop request that came between two saves.
     fn stop_requested(&self) -> Option<String> {
         None

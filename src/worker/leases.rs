@@ -25,6 +25,7 @@ pub(super) struct Lease {
     lost: CancellationToken,
     leaving: CancellationToken,
     stopping: CancellationToken,
+    let_go: CancellationToken,
 }
 
 impl Lease {
@@ -46,6 +47,7 @@ impl Lease {
             lost: CancellationToken::new(),
             leaving,
             stopping: CancellationToken::new(),
+            let_go: CancellationToken::new(),
         }
     }
 
@@ -92,6 +94,10 @@ impl SendGuard for Lease {
         })
     }
 
+    fn let_go(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.let_go.cancelled())
+    }
+
     fn stop_requested(&self) -> Option<String> {
         self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -124,9 +130,10 @@ impl Leases {
         self.lock().len()
     }
 
-    pub(super) fn revoke_all(&self) {
+    /// Gives every run back now, whatever is in flight.
+    pub(super) fn let_go_of_all(&self) {
         for lease in self.all() {
-            lease.lose();
+            lease.let_go.cancel();
         }
     }
 

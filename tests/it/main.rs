@@ -1,5 +1,14 @@
-//! Integration tests: one binary, so that it is linked once.
+//! Integration tests: one binary, so that it is linked once. Those beside `tidy` and `files` start what an operator
+//! would start (Redis, schedulers, workers), and judge by the ledgers of a real source and a real receiver and by
+//! the API, never by the engine's own counts.
 #![expect(clippy::unwrap_used, reason = "a test's helper may fail as loudly as the test itself")]
 
 mod files;
+mod support;
 mod tidy;
+
+mod bytes;
+mod contract;
+mod drain;
+mod kill;
+mod rate_limit;

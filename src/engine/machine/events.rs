@@ -45,7 +45,8 @@ impl Machine {
     }
 
     pub(super) fn stage_record_error(&mut self, errors: &[Json], batch: bool, now: Millis) {
-        let node = self.top().map(|frame| self.plan.nodes[frame.node].clone());
+        // Errors that were collected name their nodes themselves; the run may have moved on.
+        let node = self.top().filter(|_| !batch).map(|frame| self.plan.nodes[frame.node].clone());
         let meta = self.meta(node.as_ref());
         let payload = match errors {
             [error] if !batch => {

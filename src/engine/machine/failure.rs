@@ -25,8 +25,13 @@ const INCOMPLETE_REASON_CHARS_MAX: usize = 300;
 impl Machine {
     /// The source limits the rate: report it once for each time the gate closed, then wait for it.
     pub(super) fn limited(&mut self, gate: Gate, now: Millis) {
+        let limit = Some(Limit { generation: gate.generation, until: gate.opens_at });
+        if self.checkpoint.limit == limit {
+            // Every save brings the gate again. What is known is no change, or one save would cause the next.
+            return;
+        }
         self.unsaved = true;
-        self.checkpoint.limit = Some(Limit { generation: gate.generation, until: gate.opens_at });
+        self.checkpoint.limit = limit;
         if gate.opens_at > now && gate.generation > self.checkpoint.reported_generation {
             self.checkpoint.reported_generation = gate.generation;
             self.stage_rate_limited(gate, now);
@@ -114,6 +119,11 @@ impl Machine {
         self.checkpoint.progress.incomplete.entry(name).or_insert(reason);
         let root = self.checkpoint.root;
         self.skip(error.skip_to);
+        self.flush_errors_of(root, now);
+    }
+
+    /// Sends collected errors once there are many, or when the resource of this root was left.
+    pub(super) fn flush_errors_of(&mut self, root: usize, now: Millis) {
         if self.checkpoint.errors.len() >= BATCH_ERRORS_MAX || self.checkpoint.root != root {
             self.flush_errors(now);
         }

@@ -28,6 +28,7 @@ impl Machine {
         self.unsaved = true;
         let Some(frame) = self.top() else { return };
         let (node, depth) = (frame.node, self.checkpoint.frames.len());
+        let root = self.checkpoint.root;
         let descent = self.descend(node, page);
         let pages_max = self.plan.nodes[node].pages_max;
         let frame = &mut self.checkpoint.frames[depth - 1];
@@ -47,7 +48,10 @@ impl Machine {
             }
         };
         match broken {
-            None => self.settle(),
+            None => {
+                self.settle();
+                self.flush_errors_of(root, now);
+            }
             Some(error) => self.failed_for_good(error, now),
         }
     }

@@ -97,6 +97,7 @@ struct Log {
     story: Story,
     lose_after: usize,
     saves: Mutex<usize>,
+    gate: Mutex<Gate>,
 }
 
 impl Journal for Log {
@@ -107,7 +108,8 @@ impl Journal for Log {
             return Err(JournalError::Lost);
         }
         tell(&self.story, format!("save {}", entry.checkpoint.destinations[0].seq));
-        Ok(Notice::default())
+        // As the store does: each save says how the gate stands.
+        Ok(Notice { stop: None, gate: *self.gate.lock().unwrap() })
     }
 
     async fn park(&self, _entry: Entry<'_>, park: &Park) -> Result<(), JournalError> {
@@ -127,7 +129,9 @@ impl Journal for Log {
 
     async fn close_gate(&self, seen: u64, wait: Duration) -> Result<Gate, JournalError> {
         tell(&self.story, "close gate");
-        Ok(Gate { generation: seen + 1, opens_at: self.now().plus(wait) })
+        let closed = Gate { generation: seen + 1, opens_at: self.now().plus(wait) };
+        *self.gate.lock().unwrap() = closed;
+        Ok(closed)
     }
 
     fn now(&self) -> Millis {
@@ -185,6 +189,7 @@ async fn drive(setting: Setting) -> (Ending, Vec<String>) {
             story: Arc::clone(&story),
             lose_after: setting.lose_after,
             saves: Mutex::default(),
+            gate: Mutex::default(),
         }),
         guard: Arc::new(Ours),
         leaving,

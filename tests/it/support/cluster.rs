@@ -1,0 +1,213 @@
+//! Redis, schedulers and workers around a helpdesk and a receiver.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rapidbridge::playground::{Helpdesk, Receiver, helpdesk, receiver};
+use rapidbridge::redis_server::RedisServer;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::{Api, definitions, eventually};
+
+/// The API's token.
+pub(crate) const TOKEN: &str = "token-of-the-integration-tests";
+/// The key that seals, in hexadecimal.
+pub(crate) const SEAL_KEY: &str = "5eA15eA15eA15eA15eA15eA15eA15eA15eA15eA15eA15eA15eA15eA15eA15eA1";
+
+/// What a test wants to run.
+pub(crate) struct Setup {
+    pub(crate) schedulers: usize,
+    pub(crate) workers: usize,
+    pub(crate) helpdesk: helpdesk::Settings,
+    pub(crate) receiver: receiver::Settings,
+    /// Settings beyond the tests' own, by their variables' names without `RAPIDBRIDGE_`.
+    pub(crate) settings: Vec<(&'static str, String)>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            schedulers: 1,
+            workers: 1,
+            helpdesk: helpdesk::Settings::default(),
+            receiver: receiver::Settings { keep_bytes_max: 4 << 20, ..receiver::Settings::default() },
+            settings: Vec::new(),
+        }
+    }
+}
+
+impl Setup {
+    /// With a setting of the product's.
+    pub(crate) fn set(mut self, name: &'static str, value: &str) -> Self {
+        self.settings.push((name, value.to_owned()));
+        self
+    }
+
+    /// Starts everything.
+    pub(crate) async fn start(self) -> Cluster {
+        let folder = tempfile::Builder::new().prefix("rapidbridge-it-").tempdir().unwrap();
+        let redis = super::redis(&folder.path().join("redis")).await;
+        let mut settings = vec![
+            ("REDIS__URL", redis.url().to_owned()),
+            ("REDIS__PARTITIONS", "4".to_owned()),
+            ("SEAL__KEY", SEAL_KEY.to_owned()),
+            ("API__TOKENS", TOKEN.to_owned()),
+            ("API__LISTEN", "127.0.0.1:0".to_owned()),
+            ("EGRESS__ALLOW", "127.0.0.0/8".to_owned()),
+            ("WORKER__LEASE", "3s".to_owned()),
+            ("SCHEDULER__TICK", "100ms".to_owned()),
+        ];
+        settings.retain(|(name, _)| self.settings.iter().all(|(other, _)| name != other));
+        settings.extend(self.settings);
+        let settings = settings.into_iter().map(|(name, value)| (format!("RAPIDBRIDGE_{name}"), value));
+        let mut cluster = Cluster {
+            helpdesk: Arc::new(Helpdesk::start(self.helpdesk).await.unwrap()),
+            receiver: Arc::new(Receiver::start(self.receiver).await.unwrap()),
+            api: Api::new(Vec::new(), TOKEN),
+            schedulers: Vec::new(),
+            workers: Vec::new(),
+            gone: Vec::new(),
+            settings: settings.collect(),
+            started: 0,
+            redis,
+            folder,
+        };
+        for _ in 0..self.schedulers {
+            cluster.start_scheduler().await;
+        }
+        for _ in 0..self.workers {
+            cluster.start_worker();
+        }
+        cluster
+    }
+}
+
+pub(crate) struct Cluster {
+    pub(crate) helpdesk: Arc<Helpdesk>,
+    pub(crate) receiver: Arc<Receiver>,
+    pub(crate) api: Api,
+    pub(crate) schedulers: Vec<Process>,
+    pub(crate) workers: Vec<Process>,
+    pub(crate) redis: RedisServer,
+    /// The logs of those that were killed or left.
+    gone: Vec<std::path::PathBuf>,
+    settings: Vec<(String, String)>,
+    started: usize,
+    folder: TempDir,
+}
+
+impl Cluster {
+    /// Starts one more scheduler and waits until its API answers.
+    pub(crate) async fn start_scheduler(&mut self) {
+        let mut process = self.start("rapidbridge-scheduler", "scheduler");
+        let url = eventually("the scheduler's API", async || {
+            process.check_alive();
+            listening(&process.log_text())
+        })
+        .await;
+        self.api.urls.push(url);
+        self.schedulers.push(process);
+    }
+
+    /// Starts one more worker. It may take runs a moment later.
+    pub(crate) fn start_worker(&mut self) {
+        let worker = self.start("rapidbridge-worker", "worker");
+        self.workers.push(worker);
+    }
+
+    /// Starts a worker with other settings than the rest.
+    pub(crate) fn start_worker_with(&mut self, settings: &[(&str, &str)]) {
+        let before = self.settings.clone();
+        let settings = settings.iter().map(|(name, value)| (format!("RAPIDBRIDGE_{name}"), (*value).to_owned()));
+        self.settings.extend(settings);
+        self.start_worker();
+        self.settings = before;
+    }
+
+    fn start(&mut self, program: &str, kind: &str) -> Process {
+        self.started += 1;
+        Process::start(program, &format!("{kind}-{}", self.started), self.folder.path(), &self.settings)
+    }
+
+    /// Takes the worker that holds `run` out of the cluster, as soon as one does.
+    pub(crate) async fn take_holder(&mut self, run: &str) -> Process {
+        let (api, workers) = (&self.api, &self.workers);
+        let index = eventually(&format!("a worker to hold run {run}"), async || {
+            let now = api.run(run).await;
+            assert!(!now.has_ended(), "run {run} ended before its worker was found: {now:?}");
+            let holder = now.worker.filter(|_| now.place == "leased")?;
+            workers.iter().position(|worker| worker.is_called(&holder))
+        })
+        .await;
+        let worker = self.workers.swap_remove(index);
+        self.gone.push(worker.log.clone());
+        worker
+    }
+
+    /// The whole text of all logs so far.
+    pub(crate) fn logs(&self) -> String {
+        let alive = self.schedulers.iter().chain(&self.workers).map(|process| &process.log);
+        alive.chain(&self.gone).map(|log| std::fs::read_to_string(log).unwrap_or_default()).collect()
+    }
+
+    /// Where everything is kept.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The helpdesk's integration, an account `acme` and a webhook `backend`, with jobs and what else is given.
+    /// What is given with the same kind and id comes instead.
+    pub(crate) fn documents(&self, more: Vec<Value>) -> Vec<Value> {
+        let settings = receiver::Settings::default();
+        let token = &self.helpdesk.settings().token;
+        let mut documents = vec![
+            definitions::integration(),
+            definitions::account("acme", &self.helpdesk.url(), token),
+            definitions::webhook("backend", &self.receiver.url(), &settings.secret),
+        ];
+        let name = |document: &Value| [&document["kind"], &document["id"], &document["name"]].map(Value::to_string);
+        documents.retain(|document| more.iter().all(|other| name(other) != name(document)));
+        documents.extend(more);
+        documents
+    }
+
+    /// Applies [`Cluster::documents`].
+    pub(crate) async fn apply(&self, more: Vec<Value>) {
+        self.api.apply(&self.documents(more)).await;
+    }
+
+    /// Panics when a process left by itself.
+    pub(crate) fn check_alive(&mut self) {
+        self.schedulers.iter_mut().chain(&mut self.workers).for_each(Process::check_alive);
+    }
+}
+
+/// The address in the log line that says where the API listens.
+fn listening(log: &str) -> Option<String> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut addresses = lines.filter(|line| line["message"] == "the API listens");
+    Some(format!("http://{}", addresses.next()?["address"].as_str()?))
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for process in self.schedulers.iter().chain(&self.workers) {
+            eprintln!("--- {}:\n{}", process.name, process.tail());
+        }
+        for log in &self.gone {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            eprintln!("--- {} (gone):\n{}", log.display(), lines[lines.len().saturating_sub(12)..].join("\n"));
+        }
+        eprintln!("--- receiver: {}", self.receiver.read(ToString::to_string));
+        for problem in self.receiver.read(|ledger| ledger.problems.clone()) {
+            eprintln!("    {problem}");
+        }
+        eprintln!("--- helpdesk: {}", self.helpdesk.read(ToString::to_string));
+    }
+}
