@@ -143,6 +143,7 @@ impl World {
     /// One worker's turn: until the run parks or ends, or the worker dies.
     fn work(&mut self, machine: &mut Machine) {
         machine.gate_closed(self.gate, self.now);
+        let mut saves_in_a_row = 0;
         loop {
             self.steps += 1;
             assert!(self.steps < STEPS_MAX, "the run does not end");
@@ -155,6 +156,8 @@ impl World {
             if self.dies() {
                 return;
             }
+            saves_in_a_row = if effect == Effect::Save { saves_in_a_row + 1 } else { 0 };
+            assert!(saves_in_a_row <= 3, "one save causes the next");
             match effect {
                 Effect::Save => {
                     self.turn(Status::Running);
