@@ -311,7 +311,7 @@ impl Machine {
 
     /// The account's gate was found closed by somebody else; a run about to fetch waits for it.
     pub fn gate_closed(&mut self, gate: Gate, now: Millis) {
-        if gate.opens_at > now && self.checkpoint.outcome.is_none() {
+        if gate.opens_at > now && self.checkpoint.outcome.is_none() && self.top().is_some() {
             self.limited(gate, now);
         }
     }
