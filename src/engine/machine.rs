@@ -237,18 +237,22 @@ impl Machine {
         Ok(machine)
     }
 
-    /// The next attempt of an ended run: the outcome is open again, the position stays.
+    /// The next attempt of an ended run: the outcome is open again, the position stays. A completed run has
+    /// nothing left to do but to send its terminal event again.
     fn reopen(&mut self, attempt: u32) {
+        self.unsaved = true;
         let checkpoint = &mut self.checkpoint;
         checkpoint.attempt = attempt;
-        checkpoint.outcome = None;
         checkpoint.trouble = None;
-        checkpoint.limit = None;
         checkpoint.terminal_undelivered = false;
+        if checkpoint.outcome.as_ref().is_some_and(|outcome| outcome.status == Status::Completed) {
+            return;
+        }
+        checkpoint.outcome = None;
+        checkpoint.limit = None;
         for staged in std::mem::take(&mut checkpoint.terminal) {
             self.drop_stage(&staged.stage);
         }
-        self.unsaved = true;
     }
 
     /// What to do now. Asking twice without telling anything in between gives the same answer.
@@ -257,6 +261,7 @@ impl Machine {
             let outcome = outcome.clone();
             return match self.checkpoint.terminal.first() {
                 None => Effect::Finish(outcome),
+                Some(_) if self.checkpoint.terminal_undelivered => Effect::Finish(outcome),
                 Some(_) if self.unsaved => Effect::Save,
                 Some(staged) => self.parked_for_trouble(now).unwrap_or_else(|| self.deliver_staged(staged)),
             };

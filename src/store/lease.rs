@@ -42,6 +42,15 @@ pub struct Write<'a> {
     pub drop: Vec<&'a str>,
 }
 
+/// Whether the webhooks know how the run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terminal {
+    /// They do, or did not want to.
+    Delivered,
+    /// The event was given up; `resume` sends it again.
+    Undelivered,
+}
+
 /// What an owner learns with an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Notice {
@@ -132,13 +141,15 @@ impl Store {
         write: &Write<'_>,
         outcome: &Outcome,
         watermark: Option<Millis>,
+        terminal: Terminal,
         patience: Duration,
     ) -> Result<bool, StoreError> {
-        let keep = outcome.status != Status::Completed;
+        let undelivered = terminal == Terminal::Undelivered;
+        let keep = undelivered || outcome.status != Status::Completed;
         let mut call = self.scripts.finish.key(self.of_run(fence.run));
         call.arg(serde_json::to_string(outcome).unwrap_or_default());
         call.arg(watermark.map_or_else(String::new, |at| at.0.to_string()));
-        call.arg(if keep { "1" } else { "0" }).arg(1);
+        call.arg(if keep { "1" } else { "0" }).arg(if undelivered { "1" } else { "0" }).arg(1);
         add_write(&mut call, fence, write);
         Ok(self.call::<String>(&call, patience).await? == "ok")
     }

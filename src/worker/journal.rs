@@ -10,7 +10,7 @@ use crate::engine::machine::{Gate, Park};
 use crate::engine::seam::{Entry, Journal, JournalError, Notice};
 use crate::id::AccountId;
 use crate::run::{Outcome, RunRequest, Status};
-use crate::store::lease::{Fence, Write};
+use crate::store::lease::{Fence, Terminal, Write};
 use crate::store::ready::Claim;
 use crate::store::{Store, StoreError};
 
@@ -114,8 +114,10 @@ impl Journal for StoreJournal {
         let progress = &entry.checkpoint.progress;
         let whole = outcome.status == Status::Completed && progress.incomplete.is_empty();
         let watermark = progress.started_at.filter(|_| whole && self.raises_watermark);
+        let undelivered = entry.checkpoint.terminal_undelivered;
+        let terminal = if undelivered { Terminal::Undelivered } else { Terminal::Delivered };
         self.write(&entry, outcome.status, async |fence, write, patience| {
-            Ok(self.store.finish(fence, write, outcome, watermark, patience).await?.then_some(()))
+            Ok(self.store.finish(fence, write, outcome, watermark, terminal, patience).await?.then_some(()))
         })
         .await
     }

@@ -41,7 +41,8 @@ async fn every_record_arrives_as_the_source_wrote_it() {
             None => (&RECORDS[..6], r#"true,"next_cursor":"rest""#),
             Some(_) => (&RECORDS[6..], r#"false,"next_cursor":null"#),
         };
-        let body = format!("\n {{\"meta\":{{\"has_more\":{more}}},\"tickets\": [ {} ] }}", half.join(" ,\n "));
+        let body =
+            format!("\n {{\"meta\":{{\"has_more\":{more}}},\"tickets\": [ {} ] }}", half.join(" ,\n "));
         Some(Answer::ok().json(body))
     });
     cluster.apply(vec![definitions::job("tickets", definitions::tickets())]).await;
@@ -53,7 +54,8 @@ async fn every_record_arrives_as_the_source_wrote_it() {
         pages.map(|page| page.body.clone().unwrap()).collect()
     });
     let events = bodies.iter().map(|body| serde_json::from_slice::<Event>(body).unwrap());
-    let came: Vec<String> = events.flat_map(|event| event.payload.records).map(|raw| raw.get().to_owned()).collect();
+    let came: Vec<String> =
+        events.flat_map(|event| event.payload.records).map(|raw| raw.get().to_owned()).collect();
     assert_eq!(came, RECORDS);
 }
 

@@ -52,7 +52,11 @@ async fn a_limited_run_frees_its_worker_and_goes_on_where_it_was() {
     let meanwhile = cluster.api.run(&limited).await;
     assert_eq!(meanwhile.status, "rate_limited", "the other run did not end while this one was parked");
     assert_eq!(cluster.helpdesk.read(|ledger| ledger.requests), asked, "asked before the wait was over");
-    assert_eq!(receiver.read(|ledger| ledger.runs.get(&same).is_none()), true, "started behind a closed gate");
+    assert_eq!(
+        receiver.read(|ledger| ledger.runs.get(&same).is_none()),
+        true,
+        "started behind a closed gate"
+    );
 
     for (run, resource) in [(&limited, Resource::Tickets), (&same, Resource::Users)] {
         assert_eq!(cluster.api.ended(run).await.status, "completed");
@@ -123,7 +127,12 @@ fn refusals(form: &str, until: i64) -> Answer {
 #[tokio::test]
 async fn a_limit_is_understood_in_each_of_its_forms() {
     let cluster = Setup::default().start().await;
-    let forms = [("date", "delta_seconds"), ("delta", "delta_seconds"), ("epoch", "epoch_seconds"), ("both", "epoch_seconds")];
+    let forms = [
+        ("date", "delta_seconds"),
+        ("delta", "delta_seconds"),
+        ("epoch", "epoch_seconds"),
+        ("both", "epoch_seconds"),
+    ];
     let mut sources = Vec::new();
     let mut documents = Vec::new();
     for (form, unit) in forms {

@@ -189,9 +189,7 @@ impl Machine {
 
     fn give_up_delivery(&mut self, reason: String, now: Millis) {
         if self.checkpoint.outcome.is_some() {
-            for staged in std::mem::take(&mut self.checkpoint.terminal) {
-                self.drop_stage(&staged.stage);
-            }
+            // Kept as they are: `resume` sends them again.
             self.checkpoint.terminal_undelivered = true;
             return;
         }

@@ -1,13 +1,14 @@
 -- finish: the last checkpoint and the outcome; the run ends.
--- ARGV: outcome (JSON), watermark or '' (raised, never lowered), keep stages ('1' or '0'), depth to admit to,
+-- ARGV: outcome (JSON), watermark or '' (raised, never lowered), keep stages ('1' or '0'), terminal event undelivered ('1' or '0'),
+--       depth to admit to,
 --       then what write() takes; its status is the outcome's
 -- Returns 'ok' | 'lost'
-local state = write(5)
+local state = write(6)
 if state == 'lost' then return 'lost' end
 if state == 'ok' then
-  local id = ARGV[5]
-  settled(5)
-  redis.call('HSET', run_key(id), 'outcome', ARGV[1])
+  local id = ARGV[6]
+  settled(6)
+  redis.call('HSET', run_key(id), 'outcome', ARGV[1], 'undelivered', ARGV[4])
   if ARGV[2] ~= '' then
     local run = redis.call('HMGET', run_key(id), 'account', 'job')
     local key = P .. 'watermarks:' .. run[1]
@@ -16,7 +17,7 @@ if state == 'ok' then
     end
   end
   if ARGV[3] == '0' then unstage(id) end
-  conclude(id, ARGV[9])
-  admit(tonumber(ARGV[4]))
+  conclude(id, ARGV[10])
+  admit(tonumber(ARGV[5]))
 end
 return 'ok'

@@ -1,10 +1,11 @@
--- resume: opens the next attempt of a failed or stopped run, from its checkpoint.
+-- resume: opens the next attempt of a failed or stopped run, from its checkpoint; or of a completed one whose
+-- terminal event could not be delivered, to send that again.
 -- ARGV: run, how long after its end a run may be resumed in ms, depth to admit to
 -- Returns {'missing'} | {'unfit', status} | {'gone'} | {'resumed', attempt}
 local id = ARGV[1]
-local run = redis.call('HMGET', run_key(id), 'place', 'status', 'finished', 'checkpoint', 'trigger', 'stripped')
+local run = redis.call('HMGET', run_key(id), 'place', 'status', 'finished', 'checkpoint', 'trigger', 'stripped', 'undelivered')
 if not run[1] then return {'missing'} end
-if run[1] ~= 'ended' or (run[2] ~= 'failed' and run[2] ~= 'stopped') then return {'unfit', run[2]} end
+if run[1] ~= 'ended' or (run[2] == 'completed' and run[7] ~= '1') then return {'unfit', run[2]} end
 if run[6] or NOW - tonumber(run[3]) > tonumber(ARGV[2]) then return {'gone'} end
 local attempt = redis.call('HINCRBY', run_key(id), 'attempt', 1)
 redis.call('HSET', run_key(id), 'status', run[4] and 'running' or 'created', 'decided', '0', 'crashes', '0', 'updated', NOW)

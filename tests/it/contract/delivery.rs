@@ -76,7 +76,10 @@ async fn retry_after_of_a_receiver_is_respected() {
 
 fn impatient(cluster: &Cluster) -> serde_json::Value {
     let secret = receiver::Settings::default().secret;
-    with(webhook("backend", &cluster.receiver.url(), &secret), json!({ "retry": { "give_up_after": "600ms" } }))
+    with(
+        webhook("backend", &cluster.receiver.url(), &secret),
+        json!({ "retry": { "give_up_after": "600ms" } }),
+    )
 }
 
 #[tokio::test]
@@ -98,9 +101,9 @@ async fn a_delivery_that_is_given_up_fails_the_run_and_resume_brings_the_rest() 
     cluster.receiver.read(|ledger| {
         let ours = ledger.run(&run);
         assert_eq!((ours.event(FAILED).distinct, ours.event(COMPLETED).distinct), (1, 1));
-        let ids: Vec<&str> = [FAILED, COMPLETED].map(|event| {
-            ledger.requests.iter().find(|request| request.event == event).unwrap().id.as_str()
-        }).into();
+        let ids: Vec<&str> = [FAILED, COMPLETED]
+            .map(|event| ledger.requests.iter().find(|request| request.event == event).unwrap().id.as_str())
+            .into();
         assert_ne!(ids[0], ids[1]);
     });
 }

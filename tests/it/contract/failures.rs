@@ -30,7 +30,10 @@ fn pages(format: &str, broken: &[u64], info: &RequestInfo) -> Option<Answer> {
     let ids: Vec<String> = (2 * page - 1..=(2 * page).min(9)).map(|id| format!("{{\"id\":{id}}}")).collect();
     let more = page < 5;
     let next = if more { format!("\"{}\"", page + 1) } else { "null".to_owned() };
-    let body = format!("{{\"tickets\":[{}],\"meta\":{{\"has_more\":{more},\"next_cursor\":{next}}}}}", ids.join(","));
+    let body = format!(
+        "{{\"tickets\":[{}],\"meta\":{{\"has_more\":{more},\"next_cursor\":{next}}}}}",
+        ids.join(",")
+    );
     let link = format!("</api/v1/tickets?cursor={}>; rel=\"next\"", page + 1);
     let answer = Answer::ok().json(body);
     Some(if format == "link_header" && more { answer.header("link", &link) } else { answer })
@@ -76,7 +79,11 @@ impl Played {
     fn assert_clean(&self) {
         self.ledger(|ledger| {
             let ours = ledger.run(&self.run.id);
-            assert_eq!((ledger.out_of_order, ledger.malformed, ledger.duplicates.requests), (0, 0, 0), "{ledger}");
+            assert_eq!(
+                (ledger.out_of_order, ledger.malformed, ledger.duplicates.requests),
+                (0, 0, 0),
+                "{ledger}"
+            );
             assert!(ours.missing_seqs().is_empty(), "{ledger}");
         });
     }
@@ -97,7 +104,10 @@ async fn the_rest_of_a_list_by_cursor_or_link_is_given_up() {
         let errors = played.errors();
         let [error] = errors.as_slice() else { panic!("{format}: {errors:?}") };
         assert_eq!((&error["resource"], &error["method"]), (&"tickets".into(), &"list".into()), "{error}");
-        assert_eq!((&error["error"]["statusCode"], &error["error"]["is_remote_error"]), (&404.into(), &true.into()));
+        assert_eq!(
+            (&error["error"]["statusCode"], &error["error"]["is_remote_error"]),
+            (&404.into(), &true.into())
+        );
         assert!(error["error"]["raw_response"].as_str().unwrap().contains("gone fishing"), "{error}");
         assert_eq!(played.run.incomplete.keys().collect::<Vec<_>>(), ["tickets"]);
         played.assert_clean();
@@ -149,14 +159,22 @@ async fn a_broken_child_is_skipped_and_the_next_parent_comes() {
 #[tokio::test]
 async fn fail_fast_ends_the_run_at_the_first_error_and_resume_tries_it_again() {
     let played = play("cursor", &[3], "fail_fast", then_users()).await;
-    assert_eq!((played.run.status.as_str(), played.run.code()), ("failed", "record_error"), "{:?}", played.run);
+    assert_eq!(
+        (played.run.status.as_str(), played.run.code()),
+        ("failed", "record_error"),
+        "{:?}",
+        played.run
+    );
     assert!(played.run.message().contains("404"), "{:?}", played.run);
     assert_eq!((played.ids("tickets"), played.ids("users")), ((1..=4).collect(), BTreeSet::new()));
     played.ledger(|ledger| {
         let last = ledger.requests.last().unwrap();
         assert_eq!(last.event, "sync_job_run:failed");
         let body: Value = serde_json::from_slice(last.body.as_ref().unwrap()).unwrap();
-        assert_eq!((&body["payload"]["status"], &body["payload"]["error"]["code"]), (&"failed".into(), &"record_error".into()));
+        assert_eq!(
+            (&body["payload"]["status"], &body["payload"]["error"]["code"]),
+            (&"failed".into(), &"record_error".into())
+        );
     });
     played.assert_clean();
     played.cluster.helpdesk.script(|info| pages("cursor", &[], info));
@@ -177,7 +195,12 @@ async fn batch_sends_a_resources_errors_together_at_its_end() {
     let list = batch["errors"].as_array().unwrap();
     assert_eq!(list.len(), 2, "{batch}");
     assert_eq!(batch["meta"]["node"], Value::Null, "each error names its own node");
-    assert!(list.iter().all(|error| error["node"] == "tickets" && error["resource"] == "tickets" && error["error"]["statusCode"] == 404), "{batch}");
+    assert!(
+        list.iter().all(|error| error["node"] == "tickets"
+            && error["resource"] == "tickets"
+            && error["error"]["statusCode"] == 404),
+        "{batch}"
+    );
     played.ledger(|ledger| {
         let at = |wanted: &dyn Fn(&rapidbridge::playground::receiver::Received) -> bool| {
             ledger.requests.iter().position(wanted).unwrap()
@@ -193,7 +216,8 @@ async fn batch_sends_a_resources_errors_together_at_its_end() {
 #[tokio::test]
 async fn an_outage_of_the_source_is_waited_out() {
     let cluster = Setup::default().start().await;
-    let patient = with(definitions::integration(), json!({ "retry": { "attempts": 2, "outage_budget": "1s" } }));
+    let patient =
+        with(definitions::integration(), json!({ "retry": { "attempts": 2, "outage_budget": "1s" } }));
     cluster.apply(vec![patient, job("tickets", definitions::tickets())]).await;
     let helpdesk = Arc::downgrade(&cluster.helpdesk);
     cluster.helpdesk.script(move |info| {
@@ -207,5 +231,11 @@ async fn an_outage_of_the_source_is_waited_out() {
     cluster.helpdesk.up();
     let ended = cluster.api.ended(&run).await;
     assert_eq!((ended.status.as_str(), ended.incomplete.len()), ("completed", 0), "{ended:?}");
-    crate::support::judge(&cluster.helpdesk, &cluster.receiver, &run, &[Resource::Tickets], Default::default());
+    crate::support::judge(
+        &cluster.helpdesk,
+        &cluster.receiver,
+        &run,
+        &[Resource::Tickets],
+        Default::default(),
+    );
 }

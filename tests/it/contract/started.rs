@@ -18,8 +18,12 @@ async fn a_receiver_that_answers_400_refuses_the_run_and_nothing_is_fetched() {
     cluster.receiver.read(|ledger| {
         let events: Vec<&str> = ledger.requests.iter().map(|request| request.event.as_str()).collect();
         assert_eq!(events, ["sync_job_run:started"]);
-        let body: serde_json::Value = serde_json::from_slice(ledger.requests[0].body.as_ref().unwrap()).unwrap();
-        assert_eq!((&body["payload"]["id"], &body["payload"]["status"]), (&run.clone().into(), &"running".into()));
+        let body: serde_json::Value =
+            serde_json::from_slice(ledger.requests[0].body.as_ref().unwrap()).unwrap();
+        assert_eq!(
+            (&body["payload"]["id"], &body["payload"]["status"]),
+            (&run.clone().into(), &"running".into())
+        );
     });
 }
 

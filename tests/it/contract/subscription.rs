@@ -32,7 +32,10 @@ async fn a_webhook_without_record_hears_of_the_run_alone() {
     let (cluster, run) = subscribed(&["sync_job_run:started", "sync_job_run:completed"]).await;
     cluster.receiver.read(|ledger| {
         let ours = ledger.run(&run);
-        assert_eq!(ours.events.keys().collect::<Vec<_>>(), ["sync_job_run:completed", "sync_job_run:started"]);
+        assert_eq!(
+            ours.events.keys().collect::<Vec<_>>(),
+            ["sync_job_run:completed", "sync_job_run:started"]
+        );
         assert_eq!(ours.ended.as_deref(), Some("sync_job_run:completed"));
     });
 }
@@ -41,7 +44,8 @@ async fn a_webhook_without_record_hears_of_the_run_alone() {
 async fn resources_come_in_order_and_what_is_not_persisted_only_feeds_its_children() {
     let cluster = Setup::default().start().await;
     let secret = receiver::Settings::default().secret;
-    let signed = with(webhook("backend", &cluster.receiver.url(), &secret), json!({ "truto_signature": true }));
+    let signed =
+        with(webhook("backend", &cluster.receiver.url(), &secret), json!({ "truto_signature": true }));
     let mut resources = vec![json!({ "resource": "organizations" }), json!({ "resource": "users" })];
     resources.extend(nested().as_array().unwrap().iter().cloned());
     resources[2]["persist"] = false.into();
@@ -56,7 +60,11 @@ async fn resources_come_in_order_and_what_is_not_persisted_only_feeds_its_childr
             ledger.requests.iter().filter_map(|request| request.resource.as_deref()).collect();
         order.dedup();
         assert_eq!(order, ["organizations", "users", "comments"]);
-        assert_eq!(ledger.truto_signatures, ledger.requests.len() as u64, "X-Truto-Signature on every request");
+        assert_eq!(
+            ledger.truto_signatures,
+            ledger.requests.len() as u64,
+            "X-Truto-Signature on every request"
+        );
     });
     assert_eq!(cluster.helpdesk.read(|ledger| ledger.served(Resource::Tickets)), 250, "parents are read");
 }

@@ -67,7 +67,8 @@ impl Api {
 
     /// Pushes a run of `job` for `account` to `webhook`.
     pub(crate) async fn push(&self, job: &str, account: &str, webhook: &str) -> String {
-        self.push_with(json!({ "sync_job_id": job, "integrated_account_id": account, "webhook_id": webhook })).await
+        self.push_with(json!({ "sync_job_id": job, "integrated_account_id": account, "webhook_id": webhook }))
+            .await
     }
 
     /// Pushes a run; returns its id.
@@ -126,10 +127,16 @@ impl Api {
     }
 
     /// Status and body, whatever they are. A scheduler that is gone is passed over.
-    pub(crate) async fn call(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> (u16, String) {
+    pub(crate) async fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (u16, String) {
         let mut last = None;
         for url in &self.urls {
-            let mut request = self.http.request(method.clone(), format!("{url}{path}")).bearer_auth(&self.token);
+            let mut request =
+                self.http.request(method.clone(), format!("{url}{path}")).bearer_auth(&self.token);
             if let Some(body) = body {
                 request = request.header("content-type", "application/json").body(body.to_string());
             }

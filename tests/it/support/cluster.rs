@@ -120,7 +120,8 @@ impl Cluster {
     /// Starts a worker with other settings than the rest.
     pub(crate) fn start_worker_with(&mut self, settings: &[(&str, &str)]) {
         let before = self.settings.clone();
-        let settings = settings.iter().map(|(name, value)| (format!("RAPIDBRIDGE_{name}"), (*value).to_owned()));
+        let settings =
+            settings.iter().map(|(name, value)| (format!("RAPIDBRIDGE_{name}"), (*value).to_owned()));
         self.settings.extend(settings);
         self.start_worker();
         self.settings = before;
@@ -167,7 +168,8 @@ impl Cluster {
             definitions::account("acme", &self.helpdesk.url(), token),
             definitions::webhook("backend", &self.receiver.url(), &settings.secret),
         ];
-        let name = |document: &Value| [&document["kind"], &document["id"], &document["name"]].map(Value::to_string);
+        let name =
+            |document: &Value| [&document["kind"], &document["id"], &document["name"]].map(Value::to_string);
         documents.retain(|document| more.iter().all(|other| name(other) != name(document)));
         documents.extend(more);
         documents
@@ -202,7 +204,11 @@ impl Drop for Cluster {
         for log in &self.gone {
             let text = std::fs::read_to_string(log).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
-            eprintln!("--- {} (gone):\n{}", log.display(), lines[lines.len().saturating_sub(12)..].join("\n"));
+            eprintln!(
+                "--- {} (gone):\n{}",
+                log.display(),
+                lines[lines.len().saturating_sub(12)..].join("\n")
+            );
         }
         eprintln!("--- receiver: {}", self.receiver.read(ToString::to_string));
         for problem in self.receiver.read(|ledger| ledger.problems.clone()) {
