@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use secrecy::ExposeSecret;
+
 use crate::clock;
 use crate::definition::{Account, Document, Integration, Kind, Problems, SyncJob, Webhook};
 use crate::delivery::{BookError, WebhookBook};
@@ -77,6 +79,16 @@ impl<T> Shelf<T> {
         {
             return Ok(Arc::clone(value));
         }
+        self.anew(definitions, id, kept).await
+    }
+
+    /// A definition as it is now, read again whatever is kept.
+    async fn anew(
+        &self,
+        definitions: &Definitions,
+        id: &str,
+        kept: Option<(Arc<T>, Instant)>,
+    ) -> Result<Arc<T>, LiveError> {
         match (definitions.document(self.kind, id).await, kept) {
             (Ok(Some(document)), _) => self.put(id, &document),
             (Ok(None), _) => Err(LiveError::Missing { kind: self.kind, id: id.to_owned() }),
@@ -120,6 +132,16 @@ impl Live {
 
     pub(super) async fn account(&self, id: &AccountId) -> Result<Arc<Account>, LiveError> {
         self.0.accounts.current(&self.0.definitions, id.as_str()).await
+    }
+
+    /// The account as it is now, if the source should be asked again with it: it was mended since `used` was read.
+    async fn mended(&self, used: &Account) -> Option<Arc<Account>> {
+        let now = self.0.accounts.anew(&self.0.definitions, used.id.as_str(), None).await.ok()?;
+        let opened = |account: &Account| -> Vec<(String, String)> {
+            let pairs = account.credentials.iter();
+            pairs.map(|(name, secret)| (name.clone(), secret.expose_secret().to_owned())).collect()
+        };
+        (opened(&now) != opened(used) || now.context != used.context).then_some(now)
     }
 
     pub(super) async fn webhook(&self, id: &WebhookId) -> Result<Arc<Webhook>, LiveError> {
@@ -170,7 +192,16 @@ impl Source for LiveSource {
             }
             Err(error) => return Err(unusable(error.to_string())),
         };
-        HttpSource::new(integration, account, self.http.clone()).fetch(request).await
+        let source =
+            |account| HttpSource::new(Arc::clone(&integration), account, self.http.clone());
+        let result = source(Arc::clone(&account)).fetch(request).await;
+        // What was read a moment ago must not fail a run whose account was mended since.
+        if let Err(FetchError { kind: FetchErrorKind::Unauthorized, .. }) = &result
+            && let Some(mended) = self.live.mended(&account).await
+        {
+            return source(mended).fetch(request).await;
+        }
+        result
     }
 }
 

@@ -10,5 +10,7 @@ mod tidy;
 mod bytes;
 mod contract;
 mod drain;
+mod hostile;
 mod kill;
 mod rate_limit;
+mod schedule;
