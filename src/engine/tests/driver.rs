@@ -157,6 +157,7 @@ struct Setting {
     fail: bool,
     leave_during_page: bool,
     lose_after: usize,
+    budget_bytes: usize,
 }
 
 const CALM: Setting = Setting {
@@ -165,6 +166,7 @@ const CALM: Setting = Setting {
     fail: false,
     leave_during_page: false,
     lose_after: 99,
+    budget_bytes: 1 << 20,
 };
 
 async fn drive(setting: Setting) -> (Ending, Vec<String>) {
@@ -193,7 +195,7 @@ async fn drive(setting: Setting) -> (Ending, Vec<String>) {
         }),
         guard: Arc::new(Ours),
         leaving,
-        budget: Budget::new(1 << 20, 1 << 10),
+        budget: Budget::new(setting.budget_bytes, 1 << 10),
         fetch_ahead: setting.wait_for_fetch_ahead || setting.limit_second,
     };
     let mut machine = Machine::start(one_list_plan(), plain_facts(), Millis(1_769_846_400_000));
@@ -248,4 +250,10 @@ async fn a_lost_run_is_dropped_at_once() {
     let (ending, story) = drive(Setting { lose_after: 2, ..CALM }).await;
     assert_eq!(ending, Ending::Lost(JournalError::Lost));
     assert_eq!(story.last().unwrap(), "deliver record 1");
+}
+
+#[tokio::test]
+async fn a_budget_of_one_page_is_enough() {
+    let (ending, _) = drive(Setting { budget_bytes: 2 << 10, wait_for_fetch_ahead: false, ..CALM }).await;
+    assert!(matches!(ending, Ending::Finished(_)));
 }
