@@ -139,7 +139,8 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                         if self.must_go() {
                             return self.release(machine).await;
                         }
-                        if self.guard.stop_requested().is_some() {
+                        let undecided = machine.checkpoint().outcome.is_none();
+                        if undecided && self.guard.stop_requested().is_some() {
                             continue;
                         }
                     }

@@ -234,8 +234,9 @@ impl Machine {
             return match self.checkpoint.terminal.first() {
                 None => Effect::Finish(outcome),
                 Some(_) if self.checkpoint.terminal_undelivered => Effect::Finish(outcome),
-                Some(_) if self.unsaved => Effect::Save,
-                Some(staged) => self.parked_for_trouble(now).unwrap_or_else(|| self.deliver_staged(staged)),
+                Some(staged) => self
+                    .parked_for_trouble(now)
+                    .unwrap_or_else(|| if self.unsaved { Effect::Save } else { self.deliver_staged(staged) }),
             };
         }
         if let Some(park) = self.parked_for_trouble(now) {
