@@ -192,8 +192,7 @@ impl Source for LiveSource {
             }
             Err(error) => return Err(unusable(error.to_string())),
         };
-        let source =
-            |account| HttpSource::new(Arc::clone(&integration), account, self.http.clone());
+        let source = |account| HttpSource::new(Arc::clone(&integration), account, self.http.clone());
         let result = source(Arc::clone(&account)).fetch(request).await;
         // What was read a moment ago must not fail a run whose account was mended since.
         if let Err(FetchError { kind: FetchErrorKind::Unauthorized, .. }) = &result

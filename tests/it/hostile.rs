@@ -77,7 +77,8 @@ fn documents() -> Vec<Value> {
         CASES.iter().map(|(case, ..)| ((*case).to_owned(), list(case))).collect();
     let integration = with(definitions::integration(), json!({ "resources": resources }));
     // After each hostile list an honest one, which must come whole.
-    let jobs = CASES.iter().map(|(case, ..)| job(case, json!([{ "resource": case }, { "resource": "users" }])));
+    let jobs =
+        CASES.iter().map(|(case, ..)| job(case, json!([{ "resource": case }, { "resource": "users" }])));
     [integration].into_iter().chain(jobs).collect()
 }
 
@@ -147,10 +148,14 @@ async fn a_wrong_token_fails_the_run_and_the_right_one_lets_it_go_on() {
 async fn broken_definitions_are_refused_whole_with_all_their_problems() {
     let cluster: Cluster = Setup { workers: 0, ..Setup::default() }.start().await;
     let documents = cluster.documents(vec![
-        with(job("job", json!([{ "resource": "tikets" }, { "resource": "users", "depends_on": "nobody" }])), json!({ "error_handling": "hope" })),
+        with(
+            job("job", json!([{ "resource": "tikets" }, { "resource": "users", "depends_on": "nobody" }])),
+            json!({ "error_handling": "hope" }),
+        ),
         definitions::trigger("often", "job-that-is-not", "acme", "backend", "10ms"),
     ]);
-    let (status, text) = cluster.api.call(reqwest::Method::POST, "/apply", Some(&json!({ "documents": documents }))).await;
+    let (status, text) =
+        cluster.api.call(reqwest::Method::POST, "/apply", Some(&json!({ "documents": documents }))).await;
     assert!((400..500).contains(&status), "{status} {text}");
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert!(answer["details"].as_array().unwrap().len() >= 3, "{answer:#}");
@@ -159,8 +164,10 @@ async fn broken_definitions_are_refused_whole_with_all_their_problems() {
     }
     assert_eq!(cluster.api.get("/sync-job").await["result"], json!([]));
     // References that lead nowhere.
-    let documents = cluster.documents(vec![definitions::trigger("often", "no-job", "acme", "backend", "10s")]);
-    let (status, text) = cluster.api.call(reqwest::Method::POST, "/apply", Some(&json!({ "documents": documents }))).await;
+    let documents =
+        cluster.documents(vec![definitions::trigger("often", "no-job", "acme", "backend", "10s")]);
+    let (status, text) =
+        cluster.api.call(reqwest::Method::POST, "/apply", Some(&json!({ "documents": documents }))).await;
     assert!((400..500).contains(&status) && text.contains("no-job"), "{status} {text}");
     let unknown = json!({ "sync_job_id": "nope", "integrated_account_id": "acme", "webhook_id": "backend" });
     let (status, text) = cluster.api.call(reqwest::Method::POST, "/sync-job-run", Some(&unknown)).await;

@@ -127,7 +127,8 @@ async fn catch_up_says_what_becomes_of_slots_that_nobody_fired() {
     let restarted = clock::now().0 / 1000;
     let mut missed = std::collections::BTreeMap::new();
     for mode in modes {
-        let look = async || Some(slots(&cluster.api, mode).await).filter(|slots| *slots.last().unwrap() > restarted);
+        let look =
+            async || Some(slots(&cluster.api, mode).await).filter(|slots| *slots.last().unwrap() > restarted);
         let slots = eventually(&format!("{mode} to fire again"), look).await;
         missed.insert(mode, missing(&slots));
     }
