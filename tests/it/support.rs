@@ -2,7 +2,7 @@
 //! small definitions. Everything is killed when it is dropped, also by a panic; whoever fails shows the logs.
 
 mod api;
-mod cluster;
+pub(crate) mod cluster;
 pub(crate) mod definitions;
 mod process;
 mod verdict;
@@ -18,7 +18,7 @@ use rapidbridge::redis_server::{Options, RedisServer, Search};
 use tokio::time::{Instant, sleep};
 
 pub(crate) use api::{Api, Run};
-pub(crate) use cluster::{Cluster, Setup};
+pub(crate) use cluster::{Cluster, SEAL_KEY, Setup};
 pub(crate) use verdict::{Expected, judge};
 
 /// How long anything may take before a test gives up: far longer than it takes on two busy cores.

@@ -1,0 +1,12 @@
+//! The queue over a real Redis, without processes: places, leases, fences, keys that runs wait for, and what Redis
+//! may lose.
+
+mod bench;
+mod fence;
+mod mend;
+mod order;
+
+use std::time::Duration;
+
+/// Long enough for a few calls on a busy machine, short enough to wait for.
+const LEASE: Duration = Duration::from_millis(600);
