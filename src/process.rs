@@ -209,6 +209,7 @@ impl SchedulerProcess {
         let store = open_store(settings).await?;
         let sealer = Arc::new(Sealer::new(settings.seal.key.clone(), settings.seal.previous.clone()));
         let definitions = Definitions::new(store.clone(), sealer);
+        definitions.check_keys().await?;
         let changed = Arc::new(Notify::new());
         let scheduler =
             Scheduler::new(settings.clone(), store.clone(), definitions.clone(), Arc::clone(&changed));

@@ -78,7 +78,9 @@ struct Worker {
 pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), WorkerError> {
     let store = Store::open(&settings.redis, &settings.environment).await?;
     let sealer = Arc::new(Sealer::new(settings.seal.key.clone(), settings.seal.previous.clone()));
-    let live = Live::new(Definitions::new(store.clone(), sealer));
+    let definitions = Definitions::new(store.clone(), sealer);
+    definitions.check_keys().await?;
+    let live = Live::new(definitions);
     let egress = Egress::new(settings.egress.allow.clone());
     let courier_http = CourierHttp { client: egress.client()?, egress: egress.clone() };
     let worker = Arc::new(Worker {

@@ -265,12 +265,14 @@ async fn fetch<S: Source, J: Journal>(
     let result = source.fetch(&request).await;
     let mut gate = gate;
     if let Err(FetchError { kind: FetchErrorKind::RateLimited { wait }, .. }) = &result {
+        let until = journal.now().plus(*wait);
         gate = match journal.close_gate(gate.generation, *wait).await {
-            Ok(closed) => closed,
+            // The gate may open sooner, closed by another answer; this run was told to wait, and does.
+            Ok(closed) => Gate { opens_at: closed.opens_at.max(until), ..closed },
             Err(error) => {
                 // The run waits by itself; the next save will tell whether the store is back.
                 debug!(%error, "gate not closed");
-                Gate { generation: gate.generation + 1, opens_at: journal.now().plus(*wait) }
+                Gate { generation: gate.generation + 1, opens_at: until }
             }
         };
     }

@@ -149,6 +149,23 @@ impl Definitions {
         Ok(Snapshot { generation: generation.unwrap_or_else(|| "0".to_owned()), records })
     }
 
+    /// Checks at start that this process's keys open what is sealed: with a wrong one it would fail whatever run
+    /// it takes. One account and one webhook, drawn at random, speak for all.
+    ///
+    /// # Errors
+    /// When they don't, or Redis can't be reached.
+    pub async fn check_keys(&self) -> Result<(), StoreError> {
+        for kind in Kind::ALL.iter().filter(|kind| !kind.secret_pointers().is_empty()) {
+            let mut connection = self.store.shared.clone();
+            let drawn: Option<String> =
+                redis::cmd("HRANDFIELD").arg(self.hash(*kind)).query_async(&mut connection).await?;
+            if let Some(id) = drawn {
+                self.document(*kind, &id).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// One definition as it is kept.
     ///
     /// # Errors

@@ -25,13 +25,14 @@ const INCOMPLETE_REASON_CHARS_MAX: usize = 300;
 impl Machine {
     /// The source limits the rate: report it once for each time the gate closed, then wait for it.
     pub(super) fn limited(&mut self, gate: Gate, now: Millis) {
-        let limit = Some(Limit { generation: gate.generation, until: gate.opens_at });
-        if self.checkpoint.limit == limit {
-            // Every save brings the gate again. What is known is no change, or one save would cause the next.
+        let known = self.checkpoint.limit.as_ref();
+        if known.is_some_and(|limit| limit.generation == gate.generation && limit.until >= gate.opens_at) {
+            // Every save brings the gate again. What is known is no change, or one save would cause the next; and
+            // this run may have been told to wait longer than the gate is closed.
             return;
         }
         self.unsaved = true;
-        self.checkpoint.limit = limit;
+        self.checkpoint.limit = Some(Limit { generation: gate.generation, until: gate.opens_at });
         if gate.opens_at > now && gate.generation > self.checkpoint.reported_generation {
             self.checkpoint.reported_generation = gate.generation;
             self.stage_rate_limited(gate, now);

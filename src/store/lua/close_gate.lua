@@ -1,11 +1,12 @@
--- close_gate: closes an account's rate-limit gate. An answer to a request that was sent under an older
--- generation changes nothing. Generations grow with time, so an expired gate does not begin again at 1.
+-- close_gate: closes an account's rate-limit gate. While it is closed, an answer to a request that was sent under
+-- an older generation does not extend it. Generations grow with time, so an expired gate does not begin again at 1.
 -- ARGV: account, generation seen, wait in ms, how long a gate is remembered after it opened in ms
 -- Returns {generation, opens}
 local key = P .. 'gate:' .. ARGV[1]
 local gate = redis.call('HMGET', key, 'generation', 'opens')
 local generation = tonumber(gate[1] or '0')
-if tonumber(ARGV[2]) < generation then return {text(generation), gate[2]} end
+local closed = tonumber(gate[2] or '0') > NOW
+if closed and tonumber(ARGV[2]) < generation then return {text(generation), gate[2]} end
 generation = math.max(generation + 1, NOW)
 local opens = NOW + tonumber(ARGV[3])
 redis.call('HSET', key, 'generation', text(generation), 'opens', text(opens))
