@@ -13,6 +13,7 @@ mod drain;
 mod hostile;
 mod hot_path;
 mod kill;
+mod outage;
 mod queue;
 mod rate_limit;
 mod schedule;
