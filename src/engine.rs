@@ -3,11 +3,13 @@
 //! It knows neither queue nor HTTP: pages, deliveries and durability come through the doors in [`seam`].
 
 pub mod checkpoint;
+pub mod cursor;
 pub mod driver;
 pub mod event;
 pub mod machine;
 pub mod plan;
 pub mod seam;
+pub mod transition;
 
 pub use checkpoint::Checkpoint;
 pub use machine::{Effect, Machine, RunFacts, WebhookFacts};

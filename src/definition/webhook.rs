@@ -61,13 +61,13 @@ impl Webhook {
         super::check::Checker::run(document, read::webhook)
     }
 
-    /// Whether this webhook takes `event`: what it names, or without names every event of a run's chain.
+    /// Whether this webhook takes `event`: what it names, or without names every event of a run's chain. One that is
+    /// switched off takes the same: its deliveries fail and wait, rather than be passed over.
     pub fn takes(&self, event: EventType) -> bool {
-        self.is_active
-            && match &self.event_types {
-                Some(named) => named.contains(&event),
-                None => event.is_by_default(),
-            }
+        match &self.event_types {
+            Some(named) => named.contains(&event),
+            None => event.is_by_default(),
+        }
     }
 }
 

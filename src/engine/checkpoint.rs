@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
 use crate::definition::webhook::EventType;
-use crate::engine::seam::Cursor;
+use crate::engine::cursor::Cursor;
 use crate::id::WebhookId;
 use crate::json::Json;
 use crate::run::{Outcome, Progress};

@@ -102,7 +102,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         self.heed(machine, &notice);
         let mut ahead: Option<Ahead> = None;
         let mut log: Option<LogLine> = None;
-        // Held until the next page replaces the one it was taken for.
+        // What the page in flight takes of the budget.
         let mut _room: Option<OwnedSemaphorePermit> = None;
         loop {
             if let Some(reason) = self.guard.stop_requested() {
@@ -117,6 +117,8 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                     return self.release(machine).await;
                 }
                 Effect::Fetch(request) => {
+                    // Given back before more is asked for: runs that hold and wait could wait for each other.
+                    _room = None;
                     let Some(fetched) = self.fetched(request, ahead.take(), gate).await else { continue };
                     gate = fetched.gate;
                     _room = fetched.room;
@@ -137,7 +139,8 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                         if self.must_go() {
                             return self.release(machine).await;
                         }
-                        if self.guard.stop_requested().is_some() {
+                        let undecided = machine.checkpoint().outcome.is_none();
+                        if undecided && self.guard.stop_requested().is_some() {
                             continue;
                         }
                     }

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use super::checkpoint::{Checkpoint, Destination, Frame, Staged, Trouble, TroubleAbout, VERSION};
 use super::plan::Plan;
 use super::seam::{Delivery, FetchError, FetchErrorKind, FetchRequest, Page, Verdict};
+pub use super::transition::{Changes, Gate, Park};
 use crate::clock::Millis;
 use crate::definition::webhook::{DeliveryRetry, EventType};
 use crate::id::WebhookId;
@@ -68,35 +69,6 @@ pub enum Effect {
     Park(Park),
     /// Make the changes durable and end the run.
     Finish(Outcome),
-}
-
-/// Why and until when a run waits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Park {
-    /// When it may go on.
-    pub until: Millis,
-    /// `RateLimited` or `Retrying`.
-    pub status: Status,
-    /// Why, in one sentence.
-    pub reason: String,
-}
-
-/// What is to be made durable, all or nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Stages to write.
-    pub put: Vec<(String, Bytes)>,
-    /// Stages that nothing names any more.
-    pub drop: Vec<String>,
-}
-
-/// What an account's rate-limit gate says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Gate {
-    /// How often it was closed.
-    pub generation: u64,
-    /// When it opens, if it is closed.
-    pub opens_at: Millis,
 }
 
 /// A page that was fetched and is being delivered; fetched again after a crash.
@@ -262,8 +234,9 @@ impl Machine {
             return match self.checkpoint.terminal.first() {
                 None => Effect::Finish(outcome),
                 Some(_) if self.checkpoint.terminal_undelivered => Effect::Finish(outcome),
-                Some(_) if self.unsaved => Effect::Save,
-                Some(staged) => self.parked_for_trouble(now).unwrap_or_else(|| self.deliver_staged(staged)),
+                Some(staged) => self
+                    .parked_for_trouble(now)
+                    .unwrap_or_else(|| if self.unsaved { Effect::Save } else { self.deliver_staged(staged) }),
             };
         }
         if let Some(park) = self.parked_for_trouble(now) {
@@ -339,7 +312,7 @@ impl Machine {
 
     /// The account's gate was found closed by somebody else; a run about to fetch waits for it.
     pub fn gate_closed(&mut self, gate: Gate, now: Millis) {
-        if gate.opens_at > now && self.checkpoint.outcome.is_none() {
+        if gate.opens_at > now && self.checkpoint.outcome.is_none() && self.top().is_some() {
             self.limited(gate, now);
         }
     }

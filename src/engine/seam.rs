@@ -6,8 +6,11 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::checkpoint::Checkpoint;
+pub use super::cursor::Cursor;
+use super::transition::{Changes, Gate, Park};
 use crate::definition::webhook::EventType;
 use crate::id::{RunId, WebhookId};
 use crate::json::Json;
@@ -27,23 +30,6 @@ pub struct FetchRequest {
     pub body: Option<Json>,
     /// Which page.
     pub cursor: Cursor,
-}
-
-/// Which page of a list. Meaningful only to the pagination that made it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum Cursor {
-    /// The first page.
-    #[default]
-    Start,
-    /// The page this token stands for.
-    Token(String),
-    /// The page at this address.
-    Link(String),
-    /// The page of this number.
-    Page(u64),
-    /// The page from this offset on.
-    Offset(u64),
 }
 
 /// One page as the source sent it. The records are slices of `body`.
@@ -199,7 +185,7 @@ pub struct Notice {
     /// Somebody asked for the run to stop, with their reason.
     pub stop: Option<String>,
     /// The account's rate-limit gate.
-    pub gate: super::machine::Gate,
+    pub gate: Gate,
 }
 
 /// Why a save, a park or a finish did not happen.
@@ -217,9 +203,9 @@ pub enum JournalError {
 #[derive(Debug)]
 pub struct Entry<'a> {
     /// The position.
-    pub checkpoint: &'a super::checkpoint::Checkpoint,
+    pub checkpoint: &'a Checkpoint,
     /// Stages to write and to drop.
-    pub changes: &'a super::machine::Changes,
+    pub changes: &'a Changes,
     /// How many bytes the run keeps staged after it.
     pub staged: usize,
     /// What the delivery log says about it; empty for nothing.
@@ -246,11 +232,7 @@ pub trait Journal: Send + Sync {
     fn save(&self, entry: Entry<'_>) -> impl Future<Output = Result<Notice, JournalError>> + Send;
 
     /// Makes it durable and lets the run wait, off any worker.
-    fn park(
-        &self,
-        entry: Entry<'_>,
-        park: &super::machine::Park,
-    ) -> impl Future<Output = Result<(), JournalError>> + Send;
+    fn park(&self, entry: Entry<'_>, park: &Park) -> impl Future<Output = Result<(), JournalError>> + Send;
 
     /// Makes it durable and gives the run back at once, for another worker.
     fn release(&self, entry: Entry<'_>) -> impl Future<Output = Result<(), JournalError>> + Send;
@@ -268,7 +250,7 @@ pub trait Journal: Send + Sync {
         &self,
         seen: u64,
         wait: Duration,
-    ) -> impl Future<Output = Result<super::machine::Gate, JournalError>> + Send;
+    ) -> impl Future<Output = Result<Gate, JournalError>> + Send;
 
     /// The time by the store's clock: the one clock of all processes.
     fn now(&self) -> crate::clock::Millis;

@@ -99,8 +99,8 @@ async fn turn(scheduler: &Scheduler, known: Option<&str>) -> Result<String, Stor
     Ok(snapshot.generation)
 }
 
-/// When a trigger is due first under its present definition: a new one from now on, an old one from the slot
-/// that was dealt with last, so that a change of its other fields forgets none.
+/// When a trigger is due first under its present definition: a new one, or one that was disabled, from now on; any
+/// other from the slot that was dealt with last, so that a change of its other fields forgets none.
 async fn next(
     scheduler: &Scheduler,
     partition: u16,
@@ -111,7 +111,7 @@ async fn next(
         return Ok(None);
     }
     let state = scheduler.store.trigger_state(partition, &trigger.id).await?;
-    let from = state.last_slot.unwrap_or(now);
+    let from = state.last_slot.filter(|_| state.next.is_some()).unwrap_or(now);
     let slot = trigger.schedule.next_after(from);
     Ok(slot.map(|slot| crate::schedule::jittered(slot, trigger.jitter, &trigger.id)))
 }

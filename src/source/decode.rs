@@ -82,7 +82,7 @@ pub(super) fn records(
             return Ok(Vec::new());
         }
         let what = format!(
-            "{} holds nothing; check it against the answer, or set missing_is_empty if that means an empty list",
+            "{} holds nothing; check it against the answer, or set missing_response_path: empty if that means an empty list",
             place()
         );
         return Err(Failure::permanent("missing_records", what));

@@ -19,7 +19,7 @@
 //! | `mutexes` | hash | mutex → the run that holds it, parked included |
 //! | `waiting:<mutex>` | zset | runs that wait for it, first come first served |
 //! | `gate:<account>` | hash | generation and opening time of the account's rate limit; expires |
-//! | `watermarks:<account>` | hash | job → start of its newest completed run; never expires |
+//! | `watermarks:<account>` | hash | series (job and webhooks) → start of its newest completed run; never expires |
 //! | `triggers` | zset | triggers by the time they are due |
 //! | `trigger:<trigger>` | hash | last slot, next, counts |
 //! | `trigger-runs:<trigger>` | set | its runs that have not ended |
@@ -53,6 +53,12 @@ pub fn partition(environment: &EnvironmentId, partition: u16) -> String {
 /// The prefix of the definitions' keys.
 pub fn definitions(environment: &EnvironmentId) -> String {
     format!("rb:{{{environment}.definitions}}:")
+}
+
+/// The runs that share a watermark: of one job to the same webhooks (the account is in the key).
+pub fn series(request: &crate::run::RunRequest) -> String {
+    let webhooks: Vec<&str> = request.webhooks.iter().map(crate::id::WebhookId::as_str).collect();
+    format!("{}:{}", request.job, webhooks.join(","))
 }
 
 /// What a run pins itself to so that two of one job and account never overlap.

@@ -153,7 +153,7 @@ impl Store {
         idempotency_key: Option<&str>,
     ) -> Result<Enqueued, StoreError> {
         let mut call = self.scripts.enqueue.key(self.of_run(request.id));
-        call.arg(request.id.to_string()).arg(request.account.as_str()).arg(request.job.as_str());
+        call.arg(request.id.to_string()).arg(request.account.as_str()).arg(keys::series(request));
         call.arg(mutex(request, exclusive));
         call.arg(request.slot.as_ref().map_or("", |slot| slot.trigger.as_str()));
         call.arg(request.created_at.0).arg("").arg(to_json(request));

@@ -134,8 +134,10 @@ fn event_types(spot: &Spot<'_>) -> Option<BTreeSet<EventType>> {
         );
         return None;
     }
+    // Events outside of a run's chain are not sent yet: better refused than waited for in vain.
+    let sent = |event: &&EventType| event.is_by_default() || **event == EventType::RunStopped;
     let choices: Vec<(&str, EventType)> =
-        EventType::ALL.iter().map(|event| (event.as_str(), *event)).collect();
+        EventType::ALL.iter().filter(sent).map(|event| (event.as_str(), *event)).collect();
     let read: Vec<Option<EventType>> = spots.iter().map(|spot| spot.choice(&choices)).collect();
     read.into_iter().collect()
 }

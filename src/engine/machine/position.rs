@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::Machine;
 use crate::clock::Millis;
 use crate::engine::checkpoint::{Descent, Frame};
-use crate::engine::seam::{Cursor, FetchError, FetchErrorKind, FetchRequest, Page};
+use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page};
 use crate::json::Json;
 use crate::run::Counts;
 use crate::template::{RenderError, Scope};
@@ -200,12 +200,5 @@ fn too_many_pages(pages_max: u32) -> FetchError {
         ),
         raw_response: None,
         skip_to: None,
-    }
-}
-
-impl Cursor {
-    /// Whether this is the first page.
-    pub fn is_start(&self) -> bool {
-        *self == Cursor::Start
     }
 }

@@ -81,7 +81,7 @@ impl Courier for Hook {
         if let (Some(leaving), EventType::Record) = (&self.leave_during_page, delivery.event) {
             leaving.cancel();
         }
-        if self.fail && delivery.event == EventType::Record {
+        if self.fail && matches!(delivery.event, EventType::Record | EventType::RunStopped) {
             return Verdict::Failed(DeliveryError {
                 status: None,
                 message: "cut".into(),
@@ -139,7 +139,10 @@ impl Journal for Log {
     }
 }
 
-struct Ours;
+/// The run is ours; perhaps somebody asked for a stop.
+struct Ours {
+    stop: bool,
+}
 
 impl SendGuard for Ours {
     fn permit(&self) -> Option<u64> {
@@ -147,7 +150,11 @@ impl SendGuard for Ours {
     }
 
     fn interrupted(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(std::future::pending())
+        if self.stop { Box::pin(std::future::ready(())) } else { Box::pin(std::future::pending()) }
+    }
+
+    fn stop_requested(&self) -> Option<String> {
+        self.stop.then(|| "enough".to_owned())
     }
 }
 
@@ -157,6 +164,8 @@ struct Setting {
     fail: bool,
     leave_during_page: bool,
     lose_after: usize,
+    budget_bytes: usize,
+    stop: bool,
 }
 
 const CALM: Setting = Setting {
@@ -165,6 +174,8 @@ const CALM: Setting = Setting {
     fail: false,
     leave_during_page: false,
     lose_after: 99,
+    budget_bytes: 1 << 20,
+    stop: false,
 };
 
 async fn drive(setting: Setting) -> (Ending, Vec<String>) {
@@ -191,9 +202,9 @@ async fn drive(setting: Setting) -> (Ending, Vec<String>) {
             saves: Mutex::default(),
             gate: Mutex::default(),
         }),
-        guard: Arc::new(Ours),
+        guard: Arc::new(Ours { stop: setting.stop }),
         leaving,
-        budget: Budget::new(1 << 20, 1 << 10),
+        budget: Budget::new(setting.budget_bytes, 1 << 10),
         fetch_ahead: setting.wait_for_fetch_ahead || setting.limit_second,
     };
     let mut machine = Machine::start(one_list_plan(), plain_facts(), Millis(1_769_846_400_000));
@@ -248,4 +259,17 @@ async fn a_lost_run_is_dropped_at_once() {
     let (ending, story) = drive(Setting { lose_after: 2, ..CALM }).await;
     assert_eq!(ending, Ending::Lost(JournalError::Lost));
     assert_eq!(story.last().unwrap(), "deliver record 1");
+}
+
+#[tokio::test]
+async fn a_budget_of_one_page_is_enough() {
+    let (ending, _) = drive(Setting { budget_bytes: 2 << 10, wait_for_fetch_ahead: false, ..CALM }).await;
+    assert!(matches!(ending, Ending::Finished(_)));
+}
+
+#[tokio::test]
+async fn a_stop_whose_last_event_is_not_taken_waits_like_any_other() {
+    let (ending, story) = drive(Setting { stop: true, fail: true, ..CALM }).await;
+    assert!(matches!(ending, Ending::Parked(park) if park.status == Status::Retrying));
+    assert_eq!(story, ["save 0", "deliver stopped 0", "park retrying"]);
 }

@@ -131,10 +131,11 @@ pub(super) fn one_list_plan() -> Arc<Plan> {
     Arc::new(Plan { nodes: vec![node], roots: vec![0], ..Plan::empty() })
 }
 
-/// One webhook that takes a run's whole chain.
+/// One webhook that takes a run's whole chain, and the end of a stopped one.
 pub(super) fn plain_facts() -> Arc<RunFacts> {
     let mut facts = random_facts(&mut 1, ErrorHandling::Ignore);
-    let takes = EventType::ALL.iter().copied().filter(|event| event.is_by_default()).collect();
+    let takes = EventType::ALL.iter().copied().filter(|event| event.is_by_default());
+    let takes = takes.chain([EventType::RunStopped]).collect();
     let retry = DeliveryRetry::default();
     facts.webhooks = vec![WebhookFacts { id: "hook0".parse().expect("an id"), takes, retry }];
     facts.request.webhooks = vec!["hook0".parse().expect("an id")];

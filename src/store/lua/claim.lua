@@ -5,7 +5,7 @@
 --    previous run or '', bytes staged by the partition's other runs, stages as name, bytes, …}
 local id, entry, worker, owner, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local run = redis.call('HMGET', run_key(id), 'place', 'entry', 'owner', 'epoch', 'rev', 'attempt', 'request',
-  'checkpoint', 'poison', 'account', 'job', 'status')
+  'checkpoint', 'poison', 'account', 'series')
 local again = run[1] == 'leased' and run[3] == owner
 if not again then
   redis.call('XACK', P .. 'ready', 'workers', entry)

@@ -1,5 +1,5 @@
 -- enqueue: accepts a run, once for its id and once for its idempotency key.
--- ARGV: run, account, job, mutex or '', trigger or '', created, wake or '', request,
+-- ARGV: run, account, series, mutex or '', trigger or '', created, wake or '', request,
 --       idempotency key or '', its life in ms, the account's most waiting runs, depth to admit to
 -- Returns {'created', run} | {'exists', run} | {'full', number waiting}
 local id, account, idempotency = ARGV[1], ARGV[2], ARGV[9]

@@ -10,7 +10,7 @@ if state == 'ok' then
   settled(6)
   redis.call('HSET', run_key(id), 'outcome', ARGV[1], 'undelivered', ARGV[4])
   if ARGV[2] ~= '' then
-    local run = redis.call('HMGET', run_key(id), 'account', 'job')
+    local run = redis.call('HMGET', run_key(id), 'account', 'series')
     local key = P .. 'watermarks:' .. run[1]
     if tonumber(redis.call('HGET', key, run[2]) or '0') < tonumber(ARGV[2]) then
       redis.call('HSET', key, run[2], ARGV[2])

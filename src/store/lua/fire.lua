@@ -1,7 +1,7 @@
 -- fire: one compare-and-set on a trigger's next time makes the runs of its due slots, each once.
 -- ARGV: trigger, expected next, new next or '', newest slot, slots missed, depth to admit to,
 --       the account's most waiting runs,
---       then for each slot: run, account, job, mutex or '', created, wake or '', overlap, slot, request
+--       then for each slot: run, account, series, mutex or '', created, wake or '', overlap, slot, request
 -- overlap is 'skip', 'queue', 'allow', or 'catch_up' for a slot made up for, which waits its turn.
 -- Returns {'behind'} when another scheduler was faster, else {'fired', runs made, slots skipped}
 local trigger = ARGV[1]

@@ -103,9 +103,9 @@ local function admit(depth)
   return admitted
 end
 
--- Makes a run. `wake` is '' or the time before which it must not start.
-local function create(id, account, job, mutex, trigger, created, wake, request)
-  redis.call('HSET', run_key(id), 'request', request, 'account', account, 'job', job, 'mutex', mutex,
+-- Makes a run. `series` names the runs that share a watermark; `wake` is '' or the time before which it must not start.
+local function create(id, account, series, mutex, trigger, created, wake, request)
+  redis.call('HSET', run_key(id), 'request', request, 'account', account, 'series', series, 'mutex', mutex,
     'trigger', trigger, 'created', created, 'updated', NOW, 'status', 'created', 'rev', '0', 'attempt', '1', 'crashes', '0',
     'epoch', '0')
   redis.call('ZADD', P .. 'runs', created, id)

@@ -7,8 +7,10 @@ if ARGV[2] == '' then
   return redis.call('DEL', state)
 end
 if redis.call('HGET', state, 'revision') == ARGV[2] then return 0 end
+local resting = redis.call('HGET', state, 'next') == ''
 redis.call('HSET', state, 'revision', ARGV[2], 'next', ARGV[3])
-redis.call('HSETNX', state, 'last_slot', NOW)
+-- The time in which it was disabled was not missed.
+if resting then redis.call('HSET', state, 'last_slot', NOW) else redis.call('HSETNX', state, 'last_slot', NOW) end
 if ARGV[3] == '' then redis.call('ZREM', P .. 'triggers', ARGV[1])
 else redis.call('ZADD', P .. 'triggers', ARGV[3], ARGV[1]) end
 return 1

@@ -1,0 +1,203 @@
+//! The documentation says what the code does: every example in it is read by the real readers, and every word that a
+//! reader knows stands in the reference.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rapidbridge::definition::webhook::EventType;
+use rapidbridge::definition::{Checked, Kind, read_and_check, read_files};
+
+/// Blocks that are no documents and are not checked. There is no need for any so far; a few may come.
+const UNCHECKED_MAX: usize = 3;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The files in a folder whose names end like this, in order.
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|other| other == extension)).collect();
+    found.sort();
+    found
+}
+
+/// An environment in which every variable is set, to something that may stand anywhere.
+fn env(name: &str) -> Option<String> {
+    (!name.is_empty()).then(|| "https://dummy.example".to_owned())
+}
+
+/// A fenced block: where it begins, what stands behind the fence, and its lines.
+struct Block {
+    place: String,
+    info: String,
+    text: String,
+}
+
+fn blocks(path: &Path) -> Vec<Block> {
+    let name = path.strip_prefix(root()).unwrap().display().to_string();
+    let (mut found, mut open) = (Vec::new(), None::<Block>);
+    for (index, line) in read(path).lines().enumerate() {
+        match (open.take(), line.strip_prefix("```")) {
+            (None, Some(info)) => {
+                let place = format!("{name}:{}", index + 1);
+                open = Some(Block { place, info: info.trim().to_owned(), text: String::new() });
+            }
+            (Some(block), Some(_)) => found.push(block),
+            (Some(mut block), None) => {
+                block.text.push_str(line);
+                block.text.push('\n');
+                open = Some(block);
+            }
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "{name}: a block is not closed");
+    found
+}
+
+/// What is wrong with the documents of `text`: as one set when there are several, each by itself otherwise.
+fn problems(place: &str, text: &str) -> Option<String> {
+    let documents = match read_files([(place, text)], &env) {
+        Ok(documents) => documents,
+        Err(problems) => return Some(problems.to_string()),
+    };
+    let checked = match documents.as_slice() {
+        [] => return Some(format!("{place}: there is no document in it")),
+        [one] => Checked::of(one).map(|_| ()),
+        [_, _, ..] => read_and_check([(place, text)], &env).map(|_| ()),
+    };
+    checked.err().map(|problems| problems.to_string())
+}
+
+/// What a fragment of an integration lacks to be one.
+const INTEGRATION: &str =
+    "kind: integration\nname: x\nbase_url: https://x.example\nresources: { r: { list: { path: /r } } }\n";
+
+#[test]
+fn every_example_in_the_documentation_can_be_applied() {
+    let (mut checked, mut unchecked, mut wrong) = (0, 0, Vec::new());
+    let pages = [vec![root().join("README.md")], files("docs", "md")].concat();
+    for block in pages.iter().flat_map(|path| blocks(path)) {
+        let found: Vec<String> = match block.info.as_str() {
+            "yaml" => problems(&block.place, &block.text).into_iter().collect(),
+            "yaml fragment of integration" => {
+                let whole = block.text.split("---\n").map(|part| format!("{INTEGRATION}{part}"));
+                whole.filter_map(|text| problems(&block.place, &text)).collect()
+            }
+            "yaml fragment" => {
+                unchecked += 1;
+                continue;
+            }
+            info => {
+                assert!(!info.starts_with("yaml") && !info.starts_with("yml"), "{}: {info:?}", block.place);
+                continue;
+            }
+        };
+        checked += 1;
+        wrong.extend(found.into_iter().map(|problem| format!("{}:\n{problem}", block.place)));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    assert!(checked >= 8, "only {checked} examples were found");
+    assert!(unchecked <= UNCHECKED_MAX, "{unchecked} blocks are not checked");
+}
+
+#[test]
+fn every_example_folder_can_be_applied() {
+    let folders = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    let folders: Vec<PathBuf> = folders.filter(|path| path.is_dir()).collect();
+    assert!(!folders.is_empty());
+    for folder in folders {
+        let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<(String, String)> =
+            entries.map(|path| (path.display().to_string(), read(&path))).collect();
+        let texts = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let set = read_and_check(texts, &env).unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(!set.is_empty(), "{} defines nothing", folder.display());
+    }
+}
+
+/// The part of the reference under this heading.
+fn section<'t>(reference: &'t str, heading: &str) -> &'t str {
+    let start = reference
+        .find(&format!("\n## {heading}\n"))
+        .unwrap_or_else(|| panic!("the reference has no {heading:?}"));
+    let rest = &reference[start + 4..];
+    &rest[..rest.find("\n## ").unwrap_or(rest.len())]
+}
+
+/// What stands in backticks; of `name.…` the name. Examples don't count: they explain nothing.
+fn mentioned(text: &str) -> BTreeSet<&str> {
+    let prose = text.split("```").step_by(2);
+    prose
+        .flat_map(|prose| prose.split('`').skip(1).step_by(2))
+        .map(|span| span.strip_suffix(".…").unwrap_or(span))
+        .collect()
+}
+
+/// Every plain word that the readers of a kind have as a string: names of fields, those that are ignored or refused
+/// included, and the words that a field may have as its value.
+fn known_words(source: &str) -> BTreeSet<&str> {
+    let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let plain = |word: &&str| {
+        word.starts_with(|c: char| c.is_ascii_lowercase())
+            && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    code.flat_map(|line| line.split('"').skip(1).step_by(2)).filter(plain).collect()
+}
+
+/// The readers of a kind: its file and those in the folder beside it.
+fn readers(stem: &str) -> Vec<PathBuf> {
+    let file = root().join(format!("src/definition/{stem}.rs"));
+    let folder = format!("src/definition/{stem}");
+    let beside = if root().join(&folder).is_dir() { files(&folder, "rs") } else { Vec::new() };
+    [vec![file], beside].concat()
+}
+
+#[test]
+fn the_reference_names_all_that_the_readers_know() {
+    /// Strings in the readers that nobody writes into a definition.
+    const NOT_WRITTEN: [&str; 1] = ["snake_case"];
+    let reference = read(&root().join("docs/definitions.md"));
+    let everywhere: BTreeSet<&str> = ["Files", "Placeholders", "RapidBridge's fields"]
+        .into_iter()
+        .flat_map(|heading| mentioned(section(&reference, heading)))
+        .collect();
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for kind in Kind::ALL {
+        let own = mentioned(section(&reference, &format!("`{kind}`")));
+        let stem = match kind {
+            Kind::Integration => "integration",
+            Kind::Account => "account",
+            Kind::Webhook => "webhook",
+            Kind::SyncJob => "job",
+            Kind::Trigger => "trigger",
+        };
+        for path in readers(stem) {
+            let source = read(&path);
+            for word in known_words(&source).into_iter().filter(|word| !NOT_WRITTEN.contains(word)) {
+                count += 1;
+                if !own.contains(word) && !everywhere.contains(word) {
+                    missing.push(format!("{kind}: {word} ({})", path.display()));
+                }
+            }
+        }
+    }
+    let events = mentioned(section(&reference, "`webhook`"));
+    missing.extend(
+        EventType::ALL
+            .iter()
+            .filter(|event| !events.contains(event.as_str()))
+            .map(|event| format!("webhook: {event}")),
+    );
+    assert!(missing.is_empty(), "docs/definitions.md doesn't mention\n{}", missing.join("\n"));
+    assert!(count > 200, "only {count} words were found in the readers");
+}
