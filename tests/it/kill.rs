@@ -113,6 +113,7 @@ async fn killed_five_times() {
     assert!(again <= KILLS * 2 + stumbles, "{again} requests were repeated, {stumbles} of them for a 500");
     let epochs = cluster.receiver.read(|ledger| ledger.run(&run).epochs.len());
     assert!(epochs > 1 && epochs as u64 <= KILLS + 1, "{epochs} epochs");
+    cluster.assert_quiet().await;
     cluster.check_alive();
 }
 

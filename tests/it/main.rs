@@ -14,6 +14,7 @@ mod drain;
 mod hostile;
 mod hot_path;
 mod kill;
+mod outage;
 mod queue;
 mod rate_limit;
 mod schedule;

@@ -52,11 +52,7 @@ async fn a_limited_run_frees_its_worker_and_goes_on_where_it_was() {
     let meanwhile = cluster.api.run(&limited).await;
     assert_eq!(meanwhile.status, "rate_limited", "the other run did not end while this one was parked");
     assert_eq!(cluster.helpdesk.read(|ledger| ledger.requests), asked, "asked before the wait was over");
-    assert_eq!(
-        receiver.read(|ledger| ledger.runs.get(&same).is_none()),
-        true,
-        "started behind a closed gate"
-    );
+    assert!(receiver.read(|ledger| !ledger.runs.contains_key(&same)), "started behind a closed gate");
 
     for (run, resource) in [(&limited, Resource::Tickets), (&same, Resource::Users)] {
         assert_eq!(cluster.api.ended(run).await.status, "completed");

@@ -24,8 +24,6 @@ pub(crate) struct Run {
     pub(crate) place: String,
     pub(crate) worker: Option<String>,
     pub(crate) reason: Option<String>,
-    pub(crate) attempt: u32,
-    pub(crate) epoch: String,
     pub(crate) slot: Option<String>,
     pub(crate) error: Option<RunError>,
     #[serde(default)]

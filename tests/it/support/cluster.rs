@@ -16,6 +16,9 @@ pub(crate) const TOKEN: &str = "token-of-the-integration-tests";
 /// The key that seals, in hexadecimal.
 pub(crate) const SEAL_KEY: &str = "5eA15eA15eA15eA15eA15eA15eA15eA15eA15eA15eA15eA15eA15eA15eA15eA1";
 
+/// How soon after the last run's end nothing may be left of it.
+const QUIET: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// What a test wants to run.
 pub(crate) struct Setup {
     pub(crate) schedulers: usize,
@@ -117,16 +120,6 @@ impl Cluster {
         self.workers.push(worker);
     }
 
-    /// Starts a worker with other settings than the rest.
-    pub(crate) fn start_worker_with(&mut self, settings: &[(&str, &str)]) {
-        let before = self.settings.clone();
-        let settings =
-            settings.iter().map(|(name, value)| (format!("RAPIDBRIDGE_{name}"), (*value).to_owned()));
-        self.settings.extend(settings);
-        self.start_worker();
-        self.settings = before;
-    }
-
     fn start(&mut self, program: &str, kind: &str) -> Process {
         self.started += 1;
         Process::start(program, &format!("{kind}-{}", self.started), self.folder.path(), &self.settings)
@@ -145,6 +138,62 @@ impl Cluster {
         let worker = self.workers.swap_remove(index);
         self.gone.push(worker.log.clone());
         worker
+    }
+
+    /// Panics unless the queue comes to rest with nothing left in it: no entry, lease, timer, key or stage.
+    pub(crate) async fn assert_quiet(&self) {
+        let client = redis::Client::open(self.redis.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut left = Vec::new();
+        let look = async || {
+            let keys: Vec<String> =
+                redis::cmd("KEYS").arg("rb:*").query_async(&mut connection).await.unwrap();
+            // What stays: runs with their logs, and what is known of accounts, triggers and definitions.
+            let stays = [
+                "run:",
+                "log:",
+                "runs",
+                "ended",
+                "turn",
+                "beat",
+                "reap-after",
+                "gate:",
+                "watermarks:",
+                "trigger",
+            ];
+            let is_queue = |key: &&String| {
+                let name = key.split_once("}:").map_or("", |(_, name)| name);
+                !key.contains("definitions")
+                    && name != "ready"
+                    && !stays.iter().any(|kind| name.starts_with(kind))
+            };
+            left = keys.iter().filter(is_queue).cloned().collect();
+            // Counters of staged bytes stay, at nothing.
+            for (at, key) in left.clone().iter().enumerate().rev().filter(|(_, key)| key.ends_with(":staged"))
+            {
+                let bytes: i64 = redis::cmd("GET").arg(key).query_async(&mut connection).await.unwrap();
+                match bytes {
+                    0 => drop(left.swap_remove(at)),
+                    _ => left[at] = format!("{key} of {bytes} bytes"),
+                }
+            }
+            for stream in keys.iter().filter(|key| key.ends_with(":ready")) {
+                let entries: u64 = redis::cmd("XLEN").arg(stream).query_async(&mut connection).await.unwrap();
+                let mut pending = redis::cmd("XPENDING");
+                pending.arg(stream).arg("workers");
+                let pending: redis::RedisResult<redis::streams::StreamPendingReply> =
+                    pending.query_async(&mut connection).await;
+                match pending {
+                    Ok(pending) if entries == 0 && pending.count() == 0 => {}
+                    Ok(pending) => left.push(format!("{stream}: {entries}, pending {}", pending.count())),
+                    Err(error) => left.push(format!("{stream}: {error}")),
+                }
+            }
+            left.is_empty().then_some(())
+        };
+        if tokio::time::timeout(QUIET, eventually("the queue to be empty", look)).await.is_err() {
+            panic!("the queue does not come to rest: {left:?}");
+        }
     }
 
     /// The whole text of all logs so far.
