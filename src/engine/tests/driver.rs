@@ -98,6 +98,7 @@ struct Log {
     lose_after: usize,
     saves: Mutex<usize>,
     gate: Mutex<Gate>,
+    gate_opens_after: Duration,
 }
 
 impl Journal for Log {
@@ -127,9 +128,9 @@ impl Journal for Log {
         Ok(())
     }
 
-    async fn close_gate(&self, seen: u64, wait: Duration) -> Result<Gate, JournalError> {
+    async fn close_gate(&self, seen: u64, _wait: Duration) -> Result<Gate, JournalError> {
         tell(&self.story, "close gate");
-        let closed = Gate { generation: seen + 1, opens_at: self.now().plus(wait) };
+        let closed = Gate { generation: seen + 1, opens_at: self.now().plus(self.gate_opens_after) };
         *self.gate.lock().unwrap() = closed;
         Ok(closed)
     }
@@ -166,6 +167,7 @@ struct Setting {
     lose_after: usize,
     budget_bytes: usize,
     stop: bool,
+    gate_opens_after: Duration,
 }
 
 const CALM: Setting = Setting {
@@ -176,6 +178,7 @@ const CALM: Setting = Setting {
     lose_after: 99,
     budget_bytes: 1 << 20,
     stop: false,
+    gate_opens_after: Duration::from_secs(9),
 };
 
 async fn drive(setting: Setting) -> (Ending, Vec<String>) {
@@ -201,6 +204,7 @@ async fn drive(setting: Setting) -> (Ending, Vec<String>) {
             lose_after: setting.lose_after,
             saves: Mutex::default(),
             gate: Mutex::default(),
+            gate_opens_after: setting.gate_opens_after,
         }),
         guard: Arc::new(Ours { stop: setting.stop }),
         leaving,
@@ -272,4 +276,12 @@ async fn a_stop_whose_last_event_is_not_taken_waits_like_any_other() {
     let (ending, story) = drive(Setting { stop: true, fail: true, ..CALM }).await;
     assert!(matches!(ending, Ending::Parked(park) if park.status == Status::Retrying));
     assert_eq!(story, ["save 0", "deliver stopped 0", "park retrying"]);
+}
+
+#[tokio::test]
+async fn a_run_that_was_told_to_wait_longer_than_the_gate_is_closed_waits_as_long() {
+    let opens = Duration::from_secs(1);
+    let (ending, story) = drive(Setting { limit_second: true, gate_opens_after: opens, ..CALM }).await;
+    let until = Millis(1_769_846_400_000).plus(Duration::from_secs(9));
+    assert!(matches!(ending, Ending::Parked(park) if park.until == until), "{story:?}");
 }
