@@ -184,6 +184,16 @@ impl RedisServer {
         self.data_dir.join("redis.log")
     }
 
+    /// Whether the server ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        let Some(child) = &mut self.child else { return false };
+        let ended = matches!(child.try_wait(), Ok(Some(_)));
+        if ended {
+            self.child = None;
+        }
+        ended
+    }
+
     /// Its process, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().and_then(Child::id)

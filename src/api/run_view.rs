@@ -1,5 +1,6 @@
 //! A run as the API shows it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -42,7 +43,7 @@ pub(super) struct RunView<'r> {
     /// When it goes on by itself.
     wake_at: Option<String>,
     /// Why it waits, or why it ended as it did.
-    reason: Option<&'r str>,
+    reason: Option<Cow<'r, str>>,
     stop_requested: bool,
     pages: u64,
     seq: u64,
@@ -90,7 +91,7 @@ impl<'r> RunView<'r> {
             place: &record.place,
             worker: record.worker.as_deref(),
             wake_at: time(record.wake),
-            reason: outcome.and_then(|outcome| outcome.reason.as_deref()).or(record.reason.as_deref()),
+            reason: reason(record),
             stop_requested: record.stop.is_some() && !record.status.is_terminal(),
             pages: progress.pages,
             seq: record.seq,
@@ -108,6 +109,23 @@ impl<'r> RunView<'r> {
 }
 
 /// Until when a failed or stopped run can be resumed; `None` when it can't be, or needs not.
+/// Why a run waits, why it ended as it did, or what it did not read though it completed.
+fn reason(record: &RunRecord) -> Option<Cow<'_, str>> {
+    let outcome = record.outcome.as_ref();
+    if let Some(reason) = outcome.and_then(|outcome| outcome.reason.as_deref()) {
+        return Some(reason.into());
+    }
+    let holes = &record.progress.incomplete;
+    if record.status == Status::Completed && !holes.is_empty() {
+        let nodes: Vec<&str> = holes.keys().map(String::as_str).collect();
+        return Some(format!("not everything was read: {}", nodes.join(", ")).into());
+    }
+    if record.place == "waiting" {
+        return Some("waits until another run of this job and account has ended".into());
+    }
+    record.reason.as_deref().map(Cow::Borrowed)
+}
+
 fn resumable_until(record: &RunRecord, retention: &RetentionSettings) -> Option<Millis> {
     let fits = matches!(record.status, Status::Failed | Status::Stopped) && record.is_resumable;
     record.finished_at.filter(|_| fits).map(|finished| finished.plus(retention.resumable))

@@ -69,7 +69,11 @@ pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<Exi
         anstream::println!("Nothing was applied (--dry-run).");
         return Ok(ExitCode::SUCCESS);
     }
-    if !options.yes && io::stdin().is_terminal() && !agreed()? {
+    anyhow::ensure!(
+        options.yes || io::stdin().is_terminal(),
+        "nobody can be asked here, so nothing was applied: add --yes to apply without asking"
+    );
+    if !options.yes && !agreed()? {
         anstream::println!("Nothing was applied.");
         return Ok(ExitCode::FAILURE);
     }

@@ -78,7 +78,7 @@ pub(crate) enum Command {
         /// The run's id
         run: String,
     },
-    /// Watch a run until it ends; the exit code is 0 completed, 1 failed, 2 stopped
+    /// Watch a run until it ends; the exit code is 0 completed, 1 failed, 2 stopped, 3 completed but not all was read
     Watch {
         /// The run's id
         run: String,

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rapidbridge::process::{self, SchedulerProcess};
@@ -30,6 +31,11 @@ const DEFAULT_FOLDER: &str = ".rapidbridge";
 const SERVER_FOLDER: &str = ".redis/bin";
 /// What requests may reach besides public addresses: this machine, where the APIs and receivers of a developer are.
 const LOOPBACK: &str = "127.0.0.0/8,::1/128";
+
+/// How often Redis is looked after.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often Redis is started again before `dev` gives up: one that ends at every start has a reason in its log.
+const RESTARTS_MAX: u32 = 3;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -69,7 +75,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let settings = settings(&options, &home, redis.url())?;
     process::prepare(&settings)?;
     let leave = process::leave_on_signal()?;
-    let outcome = serve(&options, &home, &redis, &settings, leave).await;
+    let outcome = serve(&options, &home, &mut redis, &settings, leave).await;
     // Whatever happened, Redis gets the time to write what it has.
     redis.stop().await?;
     outcome
@@ -111,7 +117,7 @@ fn settings(options: &Options, home: &Home, redis_url: &str) -> anyhow::Result<S
 async fn serve(
     options: &Options,
     home: &Home,
-    redis: &RedisServer,
+    redis: &mut RedisServer,
     settings: &Settings,
     leave: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
@@ -131,7 +137,20 @@ async fn serve(
     }
     // A worker that could not start ends everything; otherwise this waits for them to drain.
     let mut outcome = Ok(ExitCode::SUCCESS);
-    while let Some(ended) = tasks.join_next().await {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    let mut restarts = 0;
+    loop {
+        let ended = tokio::select! {
+            ended = tasks.join_next() => ended,
+            _ = looks.tick() => {
+                if let Err(error) = keep_alive(redis, &mut restarts).await {
+                    leave.cancel();
+                    outcome = Err(error);
+                }
+                continue;
+            }
+        };
+        let Some(ended) = ended else { break };
         if let Err(error) =
             ended.context("a worker broke").and_then(|ended| ended.context("a worker could not start"))
         {
@@ -142,6 +161,21 @@ async fn serve(
     api_leaves.cancel();
     scheduling.await.context("the scheduler broke")??;
     outcome
+}
+
+/// Starts Redis again when it ended by itself; its data is on disk, and everybody connects anew.
+async fn keep_alive(redis: &mut RedisServer, restarts: &mut u32) -> anyhow::Result<()> {
+    if !redis.has_ended() {
+        return Ok(());
+    }
+    *restarts += 1;
+    anyhow::ensure!(
+        *restarts <= RESTARTS_MAX,
+        "Redis ends again and again; its log is {}",
+        redis.log_file().display()
+    );
+    anstream::eprintln!("{YELLOW}Redis ended; it is started again{YELLOW:#}");
+    redis.restart().await.context("Redis could not be started again")
 }
 
 async fn apply_files(options: &Options, home: &Home, url: Url) {

@@ -18,7 +18,7 @@ const FAILURES_MAX: u32 = 20;
 /// Without a terminal, a line is printed when the status changed, else once in so many looks.
 const LOOKS_PER_LINE: u32 = 10;
 
-/// Watches until the run ends. The exit code is 0 completed, 1 failed, 2 stopped.
+/// Watches until the run ends. The exit code is 0 completed, 1 failed, 2 stopped, 3 completed with holes.
 pub(crate) async fn watch(client: &Client, id: &str) -> anyhow::Result<ExitCode> {
     let mut run = client.run(id).await?;
     let mut view = if io::stderr().is_terminal() { View::bars() } else { View::Lines(Lines::default()) };
@@ -28,7 +28,8 @@ pub(crate) async fn watch(client: &Client, id: &str) -> anyhow::Result<ExitCode>
         if run.status.is_terminal() {
             view.finish();
             report(&run);
-            return Ok(exit_code(run.status));
+            let holes = run.status == Status::Completed && !run.incomplete.is_empty();
+            return Ok(if holes { ExitCode::from(3) } else { exit_code(run.status) });
         }
         tokio::time::sleep(POLL).await;
         match client.run(id).await {

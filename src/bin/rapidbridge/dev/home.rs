@@ -1,6 +1,6 @@
 //! The folder in which `dev` keeps what must outlive it: Redis' data, the seal key, the token.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,8 @@ pub(super) struct Home {
     folder: PathBuf,
     pub(super) seal_key: SecretString,
     pub(super) token: SecretString,
+    /// Held as long as the process lives: two in one folder would take each other's Redis for a leftover.
+    _lock: File,
 }
 
 impl Home {
@@ -27,7 +29,9 @@ impl Home {
         made.with_context(|| format!("can't make the folder {}", folder.display()))?;
         // It holds secrets, so it must not be committed by accident.
         once(&folder.join(".gitignore"), || "*\n".to_owned().into())?;
+        let lock = lock(&folder.join("lock"))?;
         Ok(Self {
+            _lock: lock,
             folder: folder.to_owned(),
             seal_key: once(&folder.join("seal.key"), || SealKey::generate().to_text())?,
             token: once(&folder.join("token"), new_token)?,
@@ -43,6 +47,28 @@ impl Home {
 pub(super) fn token_in(folder: &Path) -> Option<SecretString> {
     let text = fs::read_to_string(folder.join("token")).ok()?;
     Some(text.trim().to_owned().into())
+}
+
+/// Locks the folder for this process, and writes down which one that is.
+fn lock(file: &Path) -> anyhow::Result<File> {
+    let shown = || format!("can't use {}", file.display());
+    let mut lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(file)
+        .with_context(shown)?;
+    if lock.try_lock().is_err() {
+        let owner = fs::read_to_string(file).unwrap_or_default();
+        anyhow::bail!(
+            "another rapidbridge dev (process {}) runs in this folder; end it, or give this one a --data-dir of its own",
+            owner.trim()
+        );
+    }
+    lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).with_context(shown)?;
+    Ok(lock)
 }
 
 fn new_token() -> SecretString {
