@@ -198,19 +198,6 @@ impl ReadyReader {
         }
         Ok(found)
     }
-
-    /// Removes this worker's consumers; only for a worker with nothing unclaimed.
-    ///
-    /// # Errors
-    /// When Redis can't be reached.
-    pub async fn leave(&mut self) -> Result<(), StoreError> {
-        let mut pipe = redis::pipe();
-        for partition in 0..self.store.partitions {
-            let stream = self.store.ready_stream(partition);
-            pipe.cmd("XGROUP").arg("DELCONSUMER").arg(stream).arg(keys::GROUP).arg(&self.worker).ignore();
-        }
-        Ok(pipe.query_async::<()>(&mut self.store.shared.clone()).await?)
-    }
 }
 
 impl Store {

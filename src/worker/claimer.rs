@@ -9,7 +9,7 @@ use tracing::{Instrument, debug, info_span, warn};
 use super::{Worker, execute};
 use crate::clock;
 use crate::store::StoreError;
-use crate::store::ready::{ReadyEntry, ReadyReader};
+use crate::store::ready::{BLOCK, ReadyEntry, ReadyReader};
 
 /// The pause after Redis could not be reached.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
@@ -29,9 +29,6 @@ pub(super) async fn run(worker: Arc<Worker>) {
             }
         }
     }
-    if let Err(error) = reader.leave().await {
-        debug!(%error, "consumer not removed; reconciliation will");
-    }
 }
 
 /// Waits for a free slot; `None` when the worker leaves.
@@ -41,6 +38,13 @@ async fn free_slot(worker: &Worker) -> Option<OwnedSemaphorePermit> {
         () = worker.leaving.cancelled() => None,
         slot = Arc::clone(&worker.slots).acquire_owned() => slot.ok(),
     }
+}
+
+/// Returns when this worker leaves and a read should have ended by itself: Redis is away. What it may still hand
+/// to the read is taken over by another worker.
+async fn overdue(worker: &Worker) {
+    worker.leaving.cancelled().await;
+    tokio::time::sleep(BLOCK + OUTAGE_PAUSE).await;
 }
 
 async fn take(
@@ -57,9 +61,9 @@ async fn take(
     }
     if entries.is_empty() {
         entries = tokio::select! {
-            // A read that is cut short drops its connection, so nothing is handed to a reply nobody reads.
+            // Not cut short when the worker leaves: Redis may be handing it the very run that was just given back.
             read = reader.read(slots) => read?,
-            () = worker.leaving.cancelled() => Vec::new(),
+            () = overdue(worker) => Vec::new(),
         };
     }
     let mut slot = Some(slot);

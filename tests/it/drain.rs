@@ -63,6 +63,24 @@ async fn a_drain_that_takes_too_long_lets_go_of_the_run_and_costs_one_page_twice
     judge(&cluster.helpdesk, &receiver, &run, &[Resource::Tickets], expected);
 }
 
+/// A source that takes its time keeps nobody: what was not delivered is fetched again by the next worker.
+#[tokio::test]
+async fn a_worker_that_waits_for_the_source_leaves_at_once() {
+    let mut cluster = cluster("5m").await;
+    cluster.helpdesk.hold();
+    let run = cluster.api.push("tickets", "acme", "backend").await;
+    cluster.helpdesk.wait_for_requests(1, PATIENCE).await.unwrap();
+    let mut holder = cluster.take_holder(&run).await;
+    holder.signal(Signal::TERM);
+    assert_eq!(holder.left().await.code(), Some(0));
+    // The other worker asks as well, while nobody was answered yet.
+    cluster.helpdesk.wait_for_requests(2, PATIENCE).await.unwrap();
+    cluster.helpdesk.release();
+    let ended = cluster.api.ended(&run).await;
+    assert_eq!(ended.status, "completed", "{ended:?}");
+    judge(&cluster.helpdesk, &cluster.receiver, &run, &[Resource::Tickets], Expected::default());
+}
+
 #[tokio::test]
 async fn a_worker_without_runs_leaves_at_once_and_a_scheduler_too() {
     let mut cluster = Setup { schedulers: 1, workers: 1, ..Setup::default() }.start().await;

@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rapidbridge::playground::helpdesk::{self, Resource};
 
-use crate::support::{Cluster, Expected, PATIENCE, Setup, definitions, judge};
+use crate::support::{Cluster, Expected, PATIENCE, Setup, definitions, hold_at, judge};
 
 /// Kills a test does; four tests make twenty.
 const KILLS: u64 = 5;
@@ -135,4 +135,39 @@ async fn a_run_survives_five_kills_at_other_places() {
 #[tokio::test]
 async fn a_run_survives_five_kills_once_more() {
     killed_five_times().await;
+}
+
+/// Rule 16: three crashes in a row without a checkpoint between end the run, with its story; it can be resumed.
+#[tokio::test]
+async fn a_run_that_ends_three_workers_in_a_row_is_poison_and_can_be_resumed() {
+    let mut cluster = Setup::default().start().await;
+    cluster.apply(vec![definitions::job("nested", definitions::nested())]).await;
+    hold_at(&cluster.receiver, 3);
+    let run = cluster.api.push("nested", "acme", "backend").await;
+    for crash in 1..=3 {
+        let waits = |ledger: &rapidbridge::playground::receiver::Ledger| {
+            let tries = ledger.requests.iter().filter(|request| request.seq == Some(3));
+            tries.count() == crash
+        };
+        cluster.receiver.wait_for("page 3 to wait", PATIENCE, waits).await.unwrap();
+        let holder = cluster.take_holder(&run).await;
+        holder.kill().await;
+        cluster.start_worker();
+    }
+    cluster
+        .receiver
+        .wait_for("the last word", PATIENCE, |ledger| ledger.count("sync_job_run:failed") == 1)
+        .await
+        .unwrap();
+    cluster.receiver.release();
+    let failed = cluster.api.ended(&run).await;
+    assert_eq!((failed.status.as_str(), failed.code()), ("failed", "poison"), "{failed:?}");
+    assert!(failed.message().contains("3 workers in a row"), "{failed:?}");
+    cluster.api.post(&format!("/sync-job-run/{run}/resume"), &serde_json::json!({})).await;
+    let ended = cluster.api.ended(&run).await;
+    assert_eq!(ended.status, "completed", "{ended:?}");
+    let resources = [Resource::Tickets, Resource::Comments];
+    // Page 3 came before `failed` and comes after it.
+    let expected = Expected { duplicates: 3, renamed: 1, ..Expected::default() };
+    judge(&cluster.helpdesk, &cluster.receiver, &run, &resources, expected);
 }

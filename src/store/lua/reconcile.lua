@@ -9,6 +9,22 @@ local function mend(id, note)
   mended = mended + 1
   log(id, '{"what":"mended","note":"' .. note .. '"}')
 end
+-- Whether the group has handed this entry out: its id is not past the last one delivered.
+local delivered
+local function was_read(entry)
+  if not delivered then
+    delivered = '0-0'
+    for _, group in ipairs(redis.call('XINFO', 'GROUPS', P .. 'ready')) do
+      for i = 1, #group, 2 do
+        if group[i] == 'last-delivered-id' then delivered = group[i + 1] end
+      end
+    end
+  end
+  local ms, seq = string.match(entry, '(%d+)-(%d+)')
+  local last_ms, last_seq = string.match(delivered, '(%d+)-(%d+)')
+  ms, seq, last_ms, last_seq = tonumber(ms), tonumber(seq), tonumber(last_ms), tonumber(last_seq)
+  return ms < last_ms or (ms == last_ms and seq <= last_seq)
+end
 for _, id in ipairs(scan[2]) do
   local run = redis.call('HMGET', run_key(id), 'place', 'account', 'entry', 'mutex', 'wake')
   local place, mutex = run[1], run[4] or ''
@@ -25,6 +41,10 @@ for _, id in ipairs(scan[2]) do
     if #redis.call('XRANGE', P .. 'ready', run[3], run[3]) == 0 then
       to_ready(id)
       mend(id, 'had no stream entry')
+    elseif was_read(run[3]) and #redis.call('XPENDING', P .. 'ready', 'workers', run[3], run[3], 1) == 0 then
+      redis.call('XDEL', P .. 'ready', run[3])
+      to_ready(id)
+      mend(id, 'had a stream entry that a worker read and forgot')
     end
   elseif place == 'leased' then
     if not redis.call('ZSCORE', P .. 'leases', id) then

@@ -141,6 +141,24 @@ async fn a_stop_is_heeded_while_a_delivery_waits_and_resume_goes_on_there() {
     judge(&cluster.helpdesk, &cluster.receiver, &run, &[Resource::Tickets], Expected::default());
 }
 
+/// Nobody has to answer for a run to be stopped: neither the source nor the receiver.
+#[tokio::test]
+async fn a_stop_is_heeded_while_the_source_is_silent() {
+    let cluster = Setup::default().start().await;
+    cluster.apply(vec![job("tickets", tickets())]).await;
+    cluster.helpdesk.hold();
+    let run = cluster.api.push("tickets", "acme", "backend").await;
+    cluster.helpdesk.wait_for_requests(1, PATIENCE).await.unwrap();
+    cluster.api.post(&format!("/sync-job-run/{run}/stop"), &json!({})).await;
+    assert_eq!(cluster.api.ended(&run).await.status, "stopped");
+    assert_eq!(cluster.receiver.read(|ledger| ledger.pages()), 0);
+    cluster.helpdesk.release();
+    cluster.api.post(&format!("/sync-job-run/{run}/resume"), &json!({})).await;
+    assert_eq!(cluster.api.ended(&run).await.status, "completed");
+    judge(&cluster.helpdesk, &cluster.receiver, &run, &[Resource::Tickets], Expected::default());
+    cluster.assert_quiet().await;
+}
+
 /// 202 is an acknowledgement where the webhook says so, and nowhere else.
 #[tokio::test]
 async fn any_2xx_acknowledges_where_the_webhook_widens_it() {

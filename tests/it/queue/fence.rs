@@ -108,9 +108,11 @@ async fn a_reply_that_was_lost_is_repeated_with_the_same_answer() {
     let wake = Millis(bench.store.now().await.unwrap().0 + 1);
     assert!(bench.park(&claim, 3, wake).await);
     assert!(bench.park(&claim, 3, wake).await);
+    assert!(!bench.save(&claim, 4, b"{}").await, "who parked a run has no more to say about it");
     let claim = bench.claim("w").await;
     assert!(!bench.park(&claim, 7, wake).await, "a write that skips one is none of the owner's");
     assert!(bench.release(&claim, 1).await && bench.release(&claim, 1).await);
+    assert!(!bench.save(&claim, 2, b"{}").await && !bench.release(&claim, 2).await);
     let claim = bench.claim("w").await;
     bench.finish(&claim).await;
     bench.finish(&claim).await;

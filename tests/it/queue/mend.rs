@@ -184,6 +184,22 @@ async fn an_entry_that_a_dead_worker_read_is_taken_over() {
     assert_eq!(bench.claim("alive").await.request.id, run);
 }
 
+/// A consumer that is deleted takes what it had read with it: the entry lies on the stream, and nobody will get it.
+#[tokio::test]
+async fn an_entry_that_was_read_and_forgotten_is_mended() {
+    let bench = Bench::start().await;
+    let run = bench.push("acme", "job", 1).await;
+    let mut reader = ReadyReader::new(bench.store.clone(), "w".into());
+    assert_eq!(reader.read(1).await.unwrap().len(), 1);
+    assert_eq!(bench.store.reconcile(0, LEASE).await.unwrap(), 0, "it was only read and may be claimed yet");
+    let ready = bench.key("ready");
+    assert_eq!(bench.raw::<u64>(&["XGROUP", "DELCONSUMER", &ready, "workers", "w"]).await, 1);
+    assert_eq!(bench.store.reconcile(0, LEASE).await.unwrap(), 1);
+    assert_eq!(bench.store.reconcile(0, LEASE).await.unwrap(), 0);
+    assert_eq!(bench.claim("w").await.request.id, run);
+    assert_eq!(bench.raw::<u64>(&["XLEN", &ready]).await, 0);
+}
+
 #[tokio::test]
 async fn retention_strips_and_removes_ended_runs_and_nothing_else() {
     let bench = Bench::start().await;

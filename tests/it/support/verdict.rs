@@ -1,6 +1,9 @@
 //! The promises, by the ledgers of source and receiver.
 
+use std::collections::BTreeSet;
+
 use rapidbridge::playground::helpdesk::Resource;
+use rapidbridge::playground::receiver::Ledger;
 use rapidbridge::playground::{Helpdesk, Receiver};
 
 /// What may differ from a perfect run.
@@ -8,8 +11,20 @@ use rapidbridge::playground::{Helpdesk, Receiver};
 pub(crate) struct Expected {
     /// Pages that may come twice at most.
     pub(crate) duplicates: u64,
+    /// Pages that may come under another id at most: another event came in between (rule 1).
+    pub(crate) renamed: u64,
     /// `record_error` events that must have come, each counted once.
     pub(crate) record_errors: u64,
+}
+
+/// Pages that came under more than one id. The sources here don't change under way, so a page that is fetched again
+/// is the same event again.
+fn with_two_ids(ledger: &Ledger, run: &str) -> u64 {
+    let pages = ledger.requests.iter().filter(|request| request.run.as_deref() == Some(run));
+    let pages: BTreeSet<(u64, &str)> =
+        pages.filter_map(|request| Some((request.seq?, request.id.as_str()))).collect();
+    let seqs: BTreeSet<u64> = pages.iter().map(|(seq, _)| *seq).collect();
+    (pages.len() - seqs.len()) as u64
 }
 
 /// Panics unless `run` completed and brought every record of `resources` in order, signed and unmixed.
@@ -44,6 +59,7 @@ pub(crate) fn judge(
         must("out of order", ledger.out_of_order, 0..=0);
         must("stale epochs", ledger.stale_epochs, 0..=0);
         must("pages twice", ledger.duplicates.pages, 0..=expected.duplicates);
+        must("pages with two ids", with_two_ids(ledger, run), 0..=expected.renamed);
         must("missing pages", ours.missing_seqs().len() as u64, 0..=0);
         must("started", ours.event("sync_job_run:started").distinct, 1..=1);
         must("completed", ours.event("sync_job_run:completed").distinct, 1..=1);
