@@ -110,11 +110,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("home");
         let first = Home::open(&folder).unwrap();
+        let refused = Home::open(&folder).err().unwrap().to_string();
+        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        let (token, seal_key) = (first.token.clone(), first.seal_key.clone());
+        drop(first);
         let second = Home::open(&folder).unwrap();
-        assert_eq!(first.token.expose_secret(), second.token.expose_secret());
-        assert_eq!(first.seal_key.expose_secret(), second.seal_key.expose_secret());
-        assert_eq!(token_in(&folder).unwrap().expose_secret(), first.token.expose_secret());
-        assert!(SealKey::parse(&first.seal_key).is_ok());
+        assert_eq!(token.expose_secret(), second.token.expose_secret());
+        assert_eq!(seal_key.expose_secret(), second.seal_key.expose_secret());
+        assert_eq!(token_in(&folder).unwrap().expose_secret(), token.expose_secret());
+        assert!(SealKey::parse(&seal_key).is_ok());
+        drop(second);
         for name in ["token", "seal.key"] {
             let mode = fs::metadata(folder.join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
