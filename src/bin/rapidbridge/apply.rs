@@ -30,7 +30,7 @@ pub(crate) struct Options {
     /// Only show what would change
     #[arg(long)]
     dry_run: bool,
-    /// Don't ask
+    /// Don't ask; needed where nobody can be asked
     #[arg(short, long)]
     yes: bool,
 }
