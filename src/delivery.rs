@@ -7,10 +7,9 @@
 mod failure;
 mod headers;
 mod http;
-mod retry_after;
 pub mod signature;
 pub mod verdict;
 mod words;
 
+pub use self::http::RETRY_AFTER_MAX;
 pub use self::http::{BookError, Http, HttpCourier, WebhookBook};
-pub use self::retry_after::RETRY_AFTER_MAX;

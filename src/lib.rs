@@ -66,6 +66,7 @@ pub mod playground;
 pub mod process;
 #[cfg(feature = "cli")]
 pub mod redis_server;
+mod retry_after;
 pub mod run;
 pub mod schedule;
 pub mod scheduler;

@@ -9,7 +9,8 @@ use tracing::info;
 use super::Api;
 use super::deletion;
 use super::error::ApiError;
-use crate::definition::{Document, Kind, Problem, check_set};
+use crate::definition::{Document, Kind, Problem, Problems, Webhook, check_set};
+use crate::egress::Egress;
 use crate::store::definitions::{Action, Change, Snapshot};
 
 /// How often a change that others were faster than is decided anew.
@@ -50,7 +51,7 @@ pub(super) async fn commit(
             documents.into_iter().map(|document| ((document.kind, document.id.clone()), document));
         let present = Present { documents: documents.collect() };
         let edit = decide(&present)?;
-        check(&present, &edit)?;
+        check(api, &present, &edit)?;
         let changes = changes(api, &snapshot, &edit)?;
         let nothing = changes.iter().all(|change| change.action == Action::Unchanged);
         if dry || nothing || write(api, &snapshot, edit, &changes).await? {
@@ -92,8 +93,24 @@ fn changes(api: &Api, snapshot: &Snapshot, edit: &Edit) -> Result<Vec<Change>, A
     Ok(changes)
 }
 
+/// A webhook at an address that no delivery may go to is refused now rather than retried for a day. Names are judged
+/// when something is sent: what they mean may change.
+fn refused_targets(api: &Api, edit: &Edit) -> Vec<Problem> {
+    let egress = Egress::new(api.settings().egress.allow.clone());
+    let webhooks = edit.documents.iter().filter(|document| document.kind == Kind::Webhook);
+    let refused = webhooks.filter_map(|document| {
+        // What is wrong with the rest of it is told by the check of all.
+        let webhook = Webhook::from_document(document).ok()?;
+        let refused = egress.check(&webhook.target_url).err()?;
+        let path = format!("webhook {:?}: target_url", document.id);
+        let hint = "allow its network in the setting egress.allow, of schedulers and workers";
+        Some(Problem::of_request(&path, &refused.to_string(), Some(hint)))
+    });
+    refused.collect()
+}
+
 /// Checks all definitions as they would be, references included.
-fn check(present: &Present, edit: &Edit) -> Result<(), ApiError> {
+fn check(api: &Api, present: &Present, edit: &Edit) -> Result<(), ApiError> {
     let mut after = present.documents.clone();
     for key in &edit.deleted {
         after.remove(key);
@@ -103,9 +120,16 @@ fn check(present: &Present, edit: &Edit) -> Result<(), ApiError> {
     }
     let after: Vec<Document> = after.into_values().collect();
     deletion::check_references(&after, &edit.deleted)?;
-    let Err(problems) = check_set(&after) else { return Ok(()) };
-    // What was wrong before (a definition that an earlier version let pass) must not keep others from being
-    // changed; it counts where it is part of this edit.
+    let mut new = refused_targets(api, edit);
+    if let Err(problems) = check_set(&after) {
+        new.extend(new_problems(present, edit, &problems));
+    }
+    if new.is_empty() { Ok(()) } else { Err(ApiError::invalid(&new)) }
+}
+
+/// What was wrong before (a definition that an earlier version let pass) must not keep others from being changed; it
+/// counts where it is part of this edit.
+fn new_problems(present: &Present, edit: &Edit, problems: &Problems) -> Vec<Problem> {
     let before: Vec<Document> = present.documents.values().cloned().collect();
     let before = check_set(&before).err();
     let titles: Vec<String> = edit.documents.iter().map(Document::title).collect();
@@ -113,6 +137,5 @@ fn check(present: &Present, edit: &Edit) -> Result<(), ApiError> {
         let is_edited = problem.document.as_ref().is_some_and(|title| titles.contains(title));
         !is_edited && before.as_ref().is_some_and(|before| before.iter().any(|known| known == problem))
     };
-    let new: Vec<Problem> = problems.iter().filter(|problem| !is_old(problem)).cloned().collect();
-    if new.is_empty() { Ok(()) } else { Err(ApiError::invalid(&new)) }
+    problems.iter().filter(|problem| !is_old(problem)).cloned().collect()
 }

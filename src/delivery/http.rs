@@ -8,13 +8,17 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 
 use super::verdict::{self, Answer};
-use super::{failure, headers, retry_after};
+use super::{failure, headers};
 use crate::clock;
 use crate::definition::Webhook;
 use crate::definition::webhook::DeliveryRetry;
 use crate::egress::Egress;
 use crate::engine::seam::{Courier, Delivery, DeliveryError, SendGuard, Verdict};
 use crate::id::WebhookId;
+use crate::retry_after;
+
+/// The longest wait that a receiver can ask for.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// How much of an answer is read, so that its connection can be used again.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -167,7 +171,8 @@ impl<B: WebhookBook> HttpCourier<B> {
         let status = response.status().as_u16();
         let asked = response.headers().get_all(RETRY_AFTER).iter();
         let now = clock::now();
-        let retry_after = asked.filter_map(|value| retry_after::parse(value.to_str().ok()?, now)).max();
+        let asked = asked.filter_map(|value| retry_after::parse(value.to_str().ok()?, now)).max();
+        let retry_after = asked.map(|wait| wait.min(RETRY_AFTER_MAX));
         let body = if verdict::acknowledges(status, webhook.ack) {
             finish_aside(response);
             vec![]

@@ -1,7 +1,6 @@
 //! How long a source asks to be left alone: from an answer's status and headers to a wait. Pure.
 //!
-//! `Retry-After` is RFC 9110, section 10.2.3: whole seconds or an HTTP date. Moments are compared with the
-//! answer's own `Date` where it has one, so that a wrong clock on either side does not matter.
+//! `Retry-After` is read by [`crate::retry_after`]. Moments are compared with the answer's own `Date` where it has one, so that a wrong clock on either side does not matter.
 
 use std::time::Duration;
 
@@ -9,15 +8,16 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use crate::clock::Millis;
 use crate::definition::integration::{RateLimitRule, ResetHeader, ResetUnit};
+use crate::retry_after;
 
 /// No wait is shorter: a limit that is "over now" often isn't.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// How long to wait, if the answer is a rate limit; from one second to `rule.max_wait`.
 pub(super) fn wait(rule: &RateLimitRule, status: u16, headers: &HeaderMap, now: Millis) -> Option<Duration> {
-    let now = header_texts(headers, DATE.as_str()).find_map(http_date).unwrap_or(now);
-    let retry_after =
-        header_texts(headers, RETRY_AFTER.as_str()).filter_map(|text| retry_after(text, now)).max();
+    let now = header_texts(headers, DATE.as_str()).find_map(retry_after::http_date).unwrap_or(now);
+    let hints = header_texts(headers, RETRY_AFTER.as_str());
+    let retry_after = hints.filter_map(|text| retry_after::parse(text, now)).max();
     let is_limit = rule.statuses.contains(&status) || (status == 503 && retry_after.is_some());
     if !is_limit {
         return None;
@@ -29,15 +29,6 @@ pub(super) fn wait(rule: &RateLimitRule, status: u16, headers: &HeaderMap, now: 
 
 fn header_texts<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h str> {
     headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).map(str::trim)
-}
-
-/// One `Retry-After`: seconds (a fraction is tolerated and rounded up) or a date, past ones being no wait at
-/// all.
-fn retry_after(text: &str, now: Millis) -> Option<Duration> {
-    match number(text) {
-        Some(seconds) => Some(seconds_up(seconds)),
-        None => http_date(text).map(|date| date.since(now)),
-    }
 }
 
 fn reset(header: &ResetHeader, headers: &HeaderMap, now: Millis) -> Option<Duration> {
@@ -64,12 +55,6 @@ fn seconds_up(seconds: f64) -> Duration {
 #[expect(clippy::cast_possible_truncation, reason = "a float becomes the nearest moment there is")]
 fn millis(epoch_ms: f64) -> Millis {
     Millis(epoch_ms as i64)
-}
-
-fn http_date(text: &str) -> Option<Millis> {
-    let date = httpdate::parse_http_date(text).ok()?;
-    let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-    i64::try_from(since_epoch.as_millis()).ok().map(Millis)
 }
 
 #[cfg(test)]

@@ -318,7 +318,7 @@ impl Store {
             code: Some("stopped".to_owned()),
         };
         let mut call = self.scripts.stop.key(self.of_run(run));
-        call.arg(run.to_string()).arg(reason).arg(to_json(&outcome));
+        call.arg(run.to_string()).arg(reason).arg(to_json(&outcome)).arg(nonce());
         let answer: Vec<String> = self.call(&call, PATIENCE).await?;
         Ok(match answer.first().map(String::as_str) {
             Some("missing") => Stopped::Missing,
@@ -335,7 +335,10 @@ impl Store {
     /// When Redis can't be written.
     pub async fn resume(&self, run: RunId, resumable: Duration) -> Result<Resumed, StoreError> {
         let mut call = self.scripts.resume.key(self.of_run(run));
-        call.arg(run.to_string()).arg(u64::try_from(resumable.as_millis()).unwrap_or(u64::MAX)).arg(1);
+        call.arg(run.to_string())
+            .arg(u64::try_from(resumable.as_millis()).unwrap_or(u64::MAX))
+            .arg(1)
+            .arg(nonce());
         let answer: Vec<redis::Value> = self.call(&call, PATIENCE).await?;
         let text = |index: usize| -> String {
             answer
@@ -396,6 +399,11 @@ pub(super) fn mutex(request: &RunRequest, exclusive: Exclusive) -> String {
         Exclusive::Yes => keys::overlap_mutex(&request.job, &request.account),
         Exclusive::No => String::new(),
     }
+}
+
+/// Tells the repetition of a call whose answer was lost from another call.
+fn nonce() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
 }
 
 pub(super) fn to_json(value: &impl Serialize) -> String {

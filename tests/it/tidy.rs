@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The module plan: each room of the library, and the rooms it may import. Imports go one way; the engine knows neither
 /// queue nor HTTP, and the scheduler knows neither engine, source nor delivery. A new arrow is a decision made here.
-const PLAN: [(&str, &[&str]); 24] = [
+const PLAN: [(&str, &[&str]); 25] = [
     ("backoff", &[]),
     ("clock", &[]),
     ("egress", &[]),
@@ -18,12 +18,19 @@ const PLAN: [(&str, &[&str]); 24] = [
     ("schedule", &["clock", "id"]),
     ("template", &["json", "nearest"]),
     ("settings", &["egress", "id", "seal"]),
+    ("retry_after", &["clock"]),
     ("observe", &["settings"]),
     ("definition", &["id", "json", "nearest", "schedule", "template"]),
     ("run", &["clock", "definition", "id", "json"]),
     ("engine", &["backoff", "clock", "definition", "id", "json", "run", "template"]),
-    ("source", &["backoff", "clock", "definition", "egress", "engine", "id", "json", "template"]),
-    ("delivery", &["backoff", "clock", "definition", "egress", "engine", "id", "json", "mac", "run"]),
+    (
+        "source",
+        &["backoff", "clock", "definition", "egress", "engine", "id", "json", "retry_after", "template"],
+    ),
+    (
+        "delivery",
+        &["backoff", "clock", "definition", "egress", "engine", "id", "json", "mac", "retry_after", "run"],
+    ),
     ("store", &["backoff", "clock", "definition", "id", "json", "run", "schedule", "seal", "settings"]),
     (
         "worker",
@@ -39,6 +46,7 @@ const PLAN: [(&str, &[&str]); 24] = [
             "mac",
             "nearest",
             "observe",
+            "retry_after",
             "run",
             "schedule",
             "seal",
@@ -49,7 +57,7 @@ const PLAN: [(&str, &[&str]); 24] = [
         ],
     ),
     ("scheduler", &["backoff", "clock", "definition", "id", "json", "run", "schedule", "settings", "store"]),
-    ("api", &["clock", "definition", "id", "json", "nearest", "run", "settings", "store"]),
+    ("api", &["clock", "definition", "egress", "id", "json", "nearest", "run", "settings", "store"]),
     ("process", &["api", "clock", "observe", "scheduler", "seal", "settings", "store"]),
     ("playground", &["clock", "id", "json", "settings"]),
     ("redis_server", &["clock", "settings"]),

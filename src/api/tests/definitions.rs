@@ -207,3 +207,18 @@ async fn no_answer_holds_a_secret() {
         assert!(!answers.contains(canary), "{canary} came back");
     }
 }
+
+#[tokio::test]
+async fn a_webhook_where_no_delivery_may_go_is_refused_beside_all_other_problems() {
+    let fixture = Fixture::start().await;
+    let mut broken = documents();
+    broken[2]["target_url"] = json!("http://169.254.169.254/latest");
+    broken[1]["integration"] = json!("helpdesc");
+    let (status, answer) = fixture.apply(&broken).await;
+    assert_eq!(status, 422, "{answer}");
+    let details = answer["details"].as_array().unwrap();
+    let target = details.iter().find(|problem| problem["path"] == "webhook \"backend\": target_url").unwrap();
+    assert!(target["hint"].as_str().unwrap().contains("egress.allow"), "{target}");
+    assert!(details.len() > 1, "{answer}");
+    assert!(!answer.to_string().contains("169.254"), "{answer}");
+}

@@ -84,6 +84,13 @@ pub(crate) struct RunError {
     pub(crate) message: Option<String>,
 }
 
+impl Run {
+    /// Whether it completed without having read everything.
+    pub(crate) fn has_holes(&self) -> bool {
+        self.status == Status::Completed && !self.incomplete.is_empty()
+    }
+}
+
 impl Client {
     pub(crate) fn new(url: Url, token: Option<SecretString>) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
@@ -101,11 +108,28 @@ impl Client {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> anyhow::Result<T> {
+        self.ask(Method::GET, path, query).await
+    }
+
+    pub(crate) async fn delete<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> anyhow::Result<T> {
+        self.ask(Method::DELETE, path, query).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> anyhow::Result<T> {
         let mut url = self.at(path)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.call(self.http.request(Method::GET, url)).await
+        self.call(self.http.request(method, url)).await
     }
 
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &Value) -> anyhow::Result<T> {
@@ -116,18 +140,6 @@ impl Client {
     pub(crate) fn post_request(&self, path: &[&str], body: String) -> anyhow::Result<RequestBuilder> {
         let request = self.http.request(Method::POST, self.at(path)?);
         Ok(request.header("content-type", "application/json").body(body))
-    }
-
-    pub(crate) async fn delete<T: DeserializeOwned>(
-        &self,
-        path: &[&str],
-        query: &[(&str, &str)],
-    ) -> anyhow::Result<T> {
-        let mut url = self.at(path)?;
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        self.call(self.http.request(Method::DELETE, url)).await
     }
 
     /// One run.
@@ -167,7 +179,11 @@ impl Client {
             bail!("{} answered {status}: is that a rapidbridge scheduler?", self.url);
         };
         if status == StatusCode::UNAUTHORIZED {
-            bail!("{refusal}. Here: --token TOKEN, or RAPIDBRIDGE_TOKEN in the environment");
+            bail!(
+                "{} does not know us: no token, or a wrong one. Run this in the folder of `rapidbridge dev`, or set \
+                 RAPIDBRIDGE_TOKEN or --token to one of the scheduler's api.tokens",
+                self.url
+            );
         }
         Err(refusal.into())
     }

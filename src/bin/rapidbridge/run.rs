@@ -93,7 +93,8 @@ async fn begun(client: &Client, run: &Run, watched: bool) -> anyhow::Result<Exit
     }
     let style = paint::of(run.status);
     anstream::println!("{BOLD}{}{BOLD:#} {style}{}{style:#}", run.id, run.status);
-    anstream::println!("{DIM}follow it: rapidbridge watch {}{DIM:#}", run.id);
+    // Beside the point for a script, which wants the id once.
+    anstream::eprintln!("{DIM}follow it: rapidbridge watch {}{DIM:#}", run.id);
     Ok(ExitCode::SUCCESS)
 }
 

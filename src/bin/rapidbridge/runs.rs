@@ -1,6 +1,7 @@
 //! `rapidbridge runs` and `show`: runs as tables.
 
 use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets};
@@ -56,26 +57,28 @@ pub(crate) async fn list(client: &Client, options: Options) -> anyhow::Result<Ex
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = table(&["run", "status", "job", "account", "records", "pages", "created", "reason"]);
+    // A pipe has no width, and a script wants all of it.
+    let reason_chars = if io::stdout().is_terminal() { REASON_CHARS_MAX } else { usize::from(u16::MAX) };
     for run in &page.result {
-        table.add_row(row(run));
+        table.add_row(row(run, reason_chars));
     }
     print(&table);
     if let Some(next) = page.next_cursor {
-        anstream::println!("{DIM}more: --cursor '{next}'{DIM:#}");
+        anstream::eprintln!("{DIM}more: --cursor '{next}'{DIM:#}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(run: &Run) -> Vec<Cell> {
+fn row(run: &Run, reason_chars: usize) -> Vec<Cell> {
     vec![
         Cell::new(&run.id),
-        Cell::new(run.status).fg(color(run.status)),
+        Cell::new(run.status).fg(if run.has_holes() { Color::Yellow } else { color(run.status) }),
         Cell::new(&run.sync_job_id),
         Cell::new(&run.integrated_account_id),
         right(paint::number(paint::total(&run.resource_stats).persisted)),
         right(paint::number(run.pages)),
         Cell::new(seconds(&run.created_at)),
-        Cell::new(paint::short(run.reason.as_deref().unwrap_or_default(), REASON_CHARS_MAX)),
+        Cell::new(paint::short(run.reason.as_deref().unwrap_or_default(), reason_chars)),
     ]
 }
 

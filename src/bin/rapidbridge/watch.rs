@@ -9,12 +9,13 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use rapidbridge::run::{Counts, Status};
 
 use crate::client::{Client, Refusal, Run};
-use crate::paint::{self, BOLD, DIM};
+use crate::paint::{self, BOLD, DIM, YELLOW};
 
 /// The pause between two looks.
 const POLL: Duration = Duration::from_millis(500);
-/// How many looks in a row may fail before the watch gives up: a scheduler that restarts takes some seconds.
-const FAILURES_MAX: u32 = 20;
+/// How many looks in a row may fail before the watch gives up, about five minutes: a deploy, or a Redis that reads
+/// its file, takes its time, and the run goes on meanwhile.
+const FAILURES_MAX: u32 = 600;
 /// Without a terminal, a line is printed when the status changed, else once in so many looks.
 const LOOKS_PER_LINE: u32 = 10;
 
@@ -28,8 +29,7 @@ pub(crate) async fn watch(client: &Client, id: &str) -> anyhow::Result<ExitCode>
         if run.status.is_terminal() {
             view.finish();
             report(&run);
-            let holes = run.status == Status::Completed && !run.incomplete.is_empty();
-            return Ok(if holes { ExitCode::from(3) } else { exit_code(run.status) });
+            return Ok(exit_code(&run));
         }
         tokio::time::sleep(POLL).await;
         match client.run(id).await {
@@ -38,7 +38,12 @@ pub(crate) async fn watch(client: &Client, id: &str) -> anyhow::Result<ExitCode>
                 failures = 0;
             }
             // The run goes on whether we see it or not; only a refusal (it is gone) is final.
-            Err(error) if failures < FAILURES_MAX && !is_final(&error) => failures += 1,
+            Err(error) if failures < FAILURES_MAX && !is_final(&error) => {
+                if failures == 0 {
+                    anstream::eprintln!("{DIM}not seen for now ({error:#}); still looking{DIM:#}");
+                }
+                failures += 1;
+            }
             Err(error) => return Err(error),
         }
     }
@@ -48,8 +53,9 @@ fn is_final(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Refusal>().is_some_and(|refusal| refusal.status < 500)
 }
 
-fn exit_code(status: Status) -> ExitCode {
-    match status {
+fn exit_code(run: &Run) -> ExitCode {
+    match run.status {
+        Status::Completed if run.has_holes() => ExitCode::from(3),
         Status::Completed => ExitCode::SUCCESS,
         Status::Stopped => ExitCode::from(2),
         Status::Created | Status::Running | Status::RateLimited | Status::Retrying | Status::Failed => {
@@ -59,10 +65,11 @@ fn exit_code(status: Status) -> ExitCode {
 }
 
 fn report(run: &Run) {
-    let style = paint::of(run.status);
+    let style = if run.has_holes() { YELLOW } else { paint::of(run.status) };
     let total = paint::total(&run.resource_stats);
+    let errors = if total.errors == 1 { "error" } else { "errors" };
     anstream::println!(
-        "{BOLD}{}{BOLD:#} {style}{}{style:#}: {} records delivered in {} pages, {} errors",
+        "{BOLD}{}{BOLD:#} {style}{}{style:#}: {} records delivered in {} pages, {} {errors}",
         run.id,
         run.status,
         paint::number(total.persisted),
@@ -206,13 +213,26 @@ fn line(run: &Run) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
     fn exit_codes_tell_the_endings_apart() {
-        let code = |status| format!("{:?}", exit_code(status));
-        assert_eq!(code(Status::Completed), format!("{:?}", ExitCode::SUCCESS));
-        assert_eq!(code(Status::Failed), format!("{:?}", ExitCode::FAILURE));
-        assert_eq!(code(Status::Stopped), format!("{:?}", ExitCode::from(2)));
+        let code = |status: Status, incomplete: Value| {
+            let run = json!({
+                "id": "r", "sync_job_id": "j", "integrated_account_id": "a", "status": status, "args": {},
+                "error_handling": "ignore", "resource_stats": {}, "created_at": "", "attempt": 1, "place": "ended",
+                "stop_requested": false, "pages": 0, "seq": 0, "epoch": "1", "incomplete": incomplete,
+                "terminal_undelivered": false, "ignore_previous_run": false, "updated_at": "",
+            });
+            format!("{:?}", exit_code(&serde_json::from_value(run).unwrap()))
+        };
+        let whole = json!({});
+        assert_eq!(code(Status::Completed, whole.clone()), format!("{:?}", ExitCode::SUCCESS));
+        assert_eq!(code(Status::Failed, whole.clone()), format!("{:?}", ExitCode::FAILURE));
+        assert_eq!(code(Status::Stopped, whole), format!("{:?}", ExitCode::from(2)));
+        let holes = json!({ "tickets": "Not Found" });
+        assert_eq!(code(Status::Completed, holes), format!("{:?}", ExitCode::from(3)));
     }
 }

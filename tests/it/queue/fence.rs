@@ -142,6 +142,33 @@ async fn a_claim_is_repeated_with_the_same_epoch() {
     assert!(claim("another").await.is_empty(), "somebody else gets nothing");
 }
 
+/// A resume or a stop whose answer was lost is sent again with the same nonce; another call is another matter.
+#[tokio::test]
+async fn a_resume_and_a_stop_are_repeated_with_the_same_answer() {
+    let bench = Bench::start().await;
+    let prefix = bench.key("");
+    let stop = concat!(
+        include_str!("../../../src/store/lua/prelude.lua"),
+        include_str!("../../../src/store/lua/stop.lua")
+    );
+    let resume = concat!(
+        include_str!("../../../src/store/lua/prelude.lua"),
+        include_str!("../../../src/store/lua/resume.lua")
+    );
+    let run = bench.push("acme", "job", 1).await.to_string();
+    let stopped = async |nonce: &str| -> Vec<String> {
+        bench.raw(&["EVAL", stop, "1", &prefix, &run, "enough", "{}", nonce]).await
+    };
+    assert_eq!([stopped("a").await, stopped("a").await], [["stopped"], ["stopped"]]);
+    assert_eq!(stopped("b").await, ["ended", "stopped"]);
+    let resumed = async |nonce: &str| -> (String, String) {
+        bench.raw(&["EVAL", resume, "1", &prefix, &run, "60000", "1", nonce]).await
+    };
+    let second = ("resumed".to_owned(), "2".to_owned());
+    assert_eq!([resumed("c").await, resumed("c").await], [second.clone(), second]);
+    assert_eq!(resumed("d").await, ("unfit".to_owned(), "created".to_owned()));
+}
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
