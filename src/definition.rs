@@ -32,6 +32,7 @@ pub use files::read_files;
 pub use integration::Integration;
 pub use job::SyncJob;
 pub use problem::{Problem, Problems};
+use set::Elsewhere;
 pub use set::check_set;
 pub use trigger::Trigger;
 pub use webhook::Webhook;
@@ -110,8 +111,7 @@ impl Checked {
     }
 }
 
-/// Reads files and checks what they say, as one: every problem of both is reported together. References are
-/// only followed when all documents could be told apart.
+/// Reads files and checks what they say, as one: every problem of both is reported together.
 ///
 /// # Errors
 /// Everything that is wrong with the files or the set of their definitions.
@@ -119,24 +119,34 @@ pub fn read_and_check<'f>(
     files: impl IntoIterator<Item = (&'f str, &'f str)>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Vec<(Document, Checked)>, Problems> {
+    // What could not be told apart may be what the others refer to.
+    read_with(files, env, |unread| if unread { Elsewhere::Perhaps } else { Elsewhere::Nothing })
+}
+
+/// As [`read_and_check`], for files that are a part of what there is: a reference to a definition that is in none of
+/// them is left to whoever knows the rest.
+///
+/// # Errors
+/// Everything that is wrong with the files or what they say about each other.
+pub fn read_part<'f>(
+    files: impl IntoIterator<Item = (&'f str, &'f str)>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<Document>, Problems> {
+    let read = read_with(files, env, |_| Elsewhere::Perhaps)?;
+    Ok(read.into_iter().map(|(document, _)| document).collect())
+}
+
+fn read_with<'f>(
+    files: impl IntoIterator<Item = (&'f str, &'f str)>,
+    env: &dyn Fn(&str) -> Option<String>,
+    elsewhere: impl FnOnce(bool) -> Elsewhere,
+) -> Result<Vec<(Document, Checked)>, Problems> {
     let (documents, mut problems) = files::read(files, env);
-    let checked = if problems.is_empty() {
-        check_set(&documents)
-    } else {
-        let (checked, found) = set::check_each(&documents);
-        problems.extend(found);
-        Ok(checked.into_iter().flatten().collect())
-    };
-    match checked {
-        Ok(checked) => {
-            Problems::none_of(problems)?;
-            Ok(documents.into_iter().zip(checked).collect())
-        }
-        Err(found) => {
-            problems.extend(found.into_vec());
-            Problems::none_of(problems).map(|()| Vec::new())
-        }
-    }
+    let elsewhere = elsewhere(!problems.is_empty());
+    let (checked, found) = set::check(&documents, elsewhere);
+    problems.extend(found);
+    Problems::none_of(problems)?;
+    Ok(documents.into_iter().zip(checked.into_iter().flatten()).collect())
 }
 
 /// Whether `text` can name a resource, a method or a node. A dot would part it in a placeholder's path.

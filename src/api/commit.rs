@@ -102,9 +102,8 @@ fn refused_targets(api: &Api, edit: &Edit) -> Vec<Problem> {
         // What is wrong with the rest of it is told by the check of all.
         let webhook = Webhook::from_document(document).ok()?;
         let refused = egress.check(&webhook.target_url).err()?;
-        let path = format!("webhook {:?}: target_url", document.id);
         let hint = "allow its network in the setting egress.allow, of schedulers and workers";
-        Some(Problem::of_request(&path, &refused.to_string(), Some(hint)))
+        Some(document.problem("target_url", &refused.to_string(), Some(hint)))
     });
     refused.collect()
 }

@@ -49,7 +49,7 @@ impl Checker {
         self.problems.borrow_mut().push(self.problem(path, part, message, hint));
     }
 
-    fn problem(&self, path: &Path, part: Part, message: &str, hint: Option<&str>) -> Problem {
+    pub(super) fn problem(&self, path: &Path, part: Part, message: &str, hint: Option<&str>) -> Problem {
         let origin = self.origin.as_deref();
         let position = origin.and_then(|origin| origin.locate(&path.pointer, part));
         let source_line = origin.zip(position).and_then(|(origin, position)| origin.line(position, part));

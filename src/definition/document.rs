@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::check::Checker;
 use super::origin::{Origin, Part, Path};
-use super::problem::Problems;
+use super::problem::{Problem, Problems};
 use crate::id::JobId;
 use crate::nearest::nearest;
 
@@ -137,8 +137,15 @@ impl Document {
         checker.finish(read)
     }
 
+    /// A problem that somebody else found at `path` (as problems show paths: `resources[2].depends_on`), with the
+    /// place in the file this document came from.
+    pub fn problem(&self, path: &str, message: &str, hint: Option<&str>) -> Problem {
+        let checker = Checker::new(Some(self.title()), self.origin.clone());
+        checker.problem(&Path::shown_as(path), Part::Value, message, hint)
+    }
+
     /// Kind and id, for messages.
-    pub(crate) fn title(&self) -> String {
+    pub fn title(&self) -> String {
         format!("{} {:?}", self.kind, self.id)
     }
 

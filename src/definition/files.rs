@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::document::{Document, Kind};
 use super::origin::{Origin, Part, Path, Place, Position};
 use super::problem::{Problem, Problems};
-use super::{check::Checker, variables, yaml};
+use super::{Checked, check::Checker, variables, yaml};
 
 /// Reads the documents of files given as (name, text). A name that ends in `.json` is read strictly as JSON,
 /// any other as YAML. A file holds one document, several YAML documents, or a list of documents.
@@ -17,7 +17,8 @@ use super::{check::Checker, variables, yaml};
 ///
 /// # Errors
 /// Everything that keeps a document from being told apart: syntax, kind, id, missing variables. What the
-/// documents say is checked by [`super::check_set`]; [`super::read_and_check`] does both at once.
+/// documents say is checked by [`super::check_set`]; [`super::read_and_check`] does both at once, and
+/// [`super::read_part`] does as much of it as files alone allow.
 pub fn read_files<'f>(
     files: impl IntoIterator<Item = (&'f str, &'f str)>,
     env: &dyn Fn(&str) -> Option<String>,
@@ -100,12 +101,31 @@ fn document(loose: Loose, env: &dyn Fn(&str) -> Option<String>) -> (Option<Docum
         }
     }
     let found = checker.finish(Some(())).err().into_iter().flat_map(Problems::into_vec);
-    let (document, mut problems) = match Document::read(value, None, Some(origin)) {
+    let (document, mut problems) = match Document::read(value.clone(), None, Some(Arc::clone(&origin))) {
         Ok(document) => (Some(document), Vec::new()),
-        Err(problems) => (None, problems.into_vec()),
+        Err(problems) => {
+            let mut problems = problems.into_vec();
+            problems.extend(kind.into_iter().flat_map(|kind| nameless(kind, value.clone(), &origin)));
+            (None, problems)
+        }
     };
     problems.extend(found);
     (document, problems)
+}
+
+/// What else is wrong with a document whose id can't be told.
+fn nameless(kind: Kind, body: Value, origin: &Arc<Origin>) -> Vec<Problem> {
+    let field = kind.id_field();
+    let id = body.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let document = Document { kind, id, body, origin: Some(Arc::clone(origin)) };
+    let problems = Checked::of(&document).err().into_iter().flat_map(Problems::into_vec);
+    let told = format!("{field} is missing");
+    let others = problems.filter(|problem| problem.path != field && problem.message != told);
+    let title = |problem: Problem| match document.id.as_str() {
+        "" => Problem { document: Some(kind.to_string()), ..problem },
+        _ => problem,
+    };
+    others.map(title).collect()
 }
 
 fn syntax_problem(name: &str, lines: &[String], error: yaml::SyntaxError) -> Problem {

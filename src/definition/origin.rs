@@ -88,6 +88,15 @@ pub(crate) struct Path {
 }
 
 impl Path {
+    /// The path that is shown as `text`. A key that holds a dot itself is taken for two, and the place of what is
+    /// around it is found instead.
+    pub(super) fn shown_as(text: &str) -> Self {
+        let steps =
+            text.split(['.', '[']).map(|step| step.trim_end_matches(']')).filter(|step| !step.is_empty());
+        let path = steps.fold(Self::default(), |path, step| path.key(step));
+        Self { shown: text.to_owned(), ..path }
+    }
+
     /// The path of the member `key`.
     pub(super) fn key(&self, key: &str) -> Self {
         let escaped = key.replace('~', "~0").replace('/', "~1");

@@ -12,19 +12,34 @@ use crate::nearest::nearest;
 /// # Errors
 /// Everything that is wrong, in the order of files and lines.
 pub fn check_set(documents: &[Document]) -> Result<Vec<Checked>, Problems> {
+    let (checked, problems) = check(documents, Elsewhere::Nothing);
+    Problems::none_of(problems)?;
+    Ok(checked.into_iter().flatten().collect())
+}
+
+/// Whether there may be definitions besides the ones at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Elsewhere {
+    /// These are all.
+    Nothing,
+    /// There may be others: a reference to none of these may be one to them.
+    Perhaps,
+}
+
+/// What [`check_set`] does, with all that could be read and all that is wrong.
+pub(super) fn check(documents: &[Document], elsewhere: Elsewhere) -> (Vec<Option<Checked>>, Vec<Problem>) {
     let (checked, mut problems) = check_each(documents);
-    let set = Set { documents, checked: &checked };
+    let set = Set { documents, checked: &checked, elsewhere };
     problems.extend(set.duplicates());
     for (document, checked) in documents.iter().zip(&checked) {
         problems
             .extend(checked.as_ref().map(|checked| set.references(document, checked)).unwrap_or_default());
     }
-    Problems::none_of(problems)?;
-    Ok(checked.into_iter().flatten().collect())
+    (checked, problems)
 }
 
 /// Each document by itself.
-pub(super) fn check_each(documents: &[Document]) -> (Vec<Option<Checked>>, Vec<Problem>) {
+fn check_each(documents: &[Document]) -> (Vec<Option<Checked>>, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut check = |document| match Checked::of(document) {
         Ok(checked) => Some(checked),
@@ -41,6 +56,7 @@ pub(super) fn check_each(documents: &[Document]) -> (Vec<Option<Checked>>, Vec<P
 struct Set<'s> {
     documents: &'s [Document],
     checked: &'s [Option<Checked>],
+    elsewhere: Elsewhere,
 }
 
 impl Set<'_> {
@@ -132,6 +148,9 @@ impl Set<'_> {
 
     /// Reports a reference to nothing. A document that exists but has problems of its own is something.
     fn exists(&self, root: &Spot<'_>, field: &str, kind: Kind, id: &str) {
+        if self.elsewhere == Elsewhere::Perhaps {
+            return;
+        }
         let ids =
             || self.documents.iter().filter(|document| document.kind == kind).map(|document| &*document.id);
         if !ids().any(|known| known == id) {

@@ -217,7 +217,8 @@ async fn a_webhook_where_no_delivery_may_go_is_refused_beside_all_other_problems
     let (status, answer) = fixture.apply(&broken).await;
     assert_eq!(status, 422, "{answer}");
     let details = answer["details"].as_array().unwrap();
-    let target = details.iter().find(|problem| problem["path"] == "webhook \"backend\": target_url").unwrap();
+    let target = details.iter().find(|problem| problem["path"] == "target_url").unwrap();
+    assert_eq!(target["document"], "webhook \"backend\"");
     assert!(target["hint"].as_str().unwrap().contains("egress.allow"), "{target}");
     assert!(details.len() > 1, "{answer}");
     assert!(!answer.to_string().contains("169.254"), "{answer}");

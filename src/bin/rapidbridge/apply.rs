@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use rapidbridge::definition::{Checked, Document, Problem, read_files};
+use rapidbridge::definition::{Document, Problem, read_part};
 use rapidbridge::process::environment;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Refusal};
 use crate::commands::Files;
-use crate::paint::{self, BOLD, CYAN, DIM, GREEN, RED, YELLOW};
+use crate::paint::{self, CYAN, DIM, GREEN, RED, YELLOW};
 
 /// The largest file that is read.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -99,14 +99,7 @@ fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
     }
     let variables: HashMap<String, String> = environment().collect();
     let named = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    let documents = read_files(named, &|name| variables.get(name).cloned())
-        .map_err(|problems| refused(problems.iter()))?;
-    let problems: Vec<Problem> = documents
-        .iter()
-        .filter_map(|document| Checked::of(document).err())
-        .flat_map(|problems| problems.iter().cloned().collect::<Vec<_>>())
-        .collect();
-    if problems.is_empty() { Ok(documents) } else { Err(refused(problems.iter())) }
+    read_part(named, &|name| variables.get(name).cloned()).map_err(|problems| refused(problems.iter()))
 }
 
 fn paths_text(paths: &[PathBuf]) -> String {
@@ -166,28 +159,31 @@ async fn send(client: &Client, documents: &[Document], dry: bool) -> anyhow::Res
     match sent {
         Ok(applied) => Ok(applied.result),
         Err(error) => Err(match error.downcast::<Refusal>() {
-            Ok(refusal) => explain(refusal),
+            Ok(refusal) => explain(refusal, documents),
             Err(error) => error,
         }),
     }
 }
 
-/// The server's problems, printed as ours are.
-fn explain(refusal: Refusal) -> anyhow::Error {
+/// The server's problems, as ours: it knows what is wrong, we know where that stands.
+fn explain(refusal: Refusal, documents: &[Document]) -> anyhow::Error {
     let Some(details) = refusal.details.as_array().filter(|_| refusal.status == 422) else {
         return refusal.into();
     };
-    for detail in details {
+    let problem = |detail: &Value| {
         let member = |name: &str| detail[name].as_str().filter(|text| !text.is_empty());
-        let place: Vec<&str> = [member("document"), member("path")].into_iter().flatten().collect();
-        let message = member("message").unwrap_or_default();
-        anstream::eprintln!("{RED}✗{RED:#} {BOLD}{}{BOLD:#}: {message}", place.join(": "));
-        if let Some(hint) = member("hint") {
-            anstream::eprintln!("  hint: {hint}");
+        let (path, message) = (member("path").unwrap_or_default(), member("message").unwrap_or_default());
+        let title = member("document");
+        match documents.iter().find(|document| Some(document.title().as_str()) == title) {
+            Some(document) => document.problem(path, message, member("hint")),
+            None => {
+                let place: Vec<&str> =
+                    title.into_iter().chain([path]).filter(|part| !part.is_empty()).collect();
+                Problem::of_request(&place.join(": "), message, member("hint"))
+            }
         }
-    }
-    let count = details.len();
-    anyhow::anyhow!("{count} {}; nothing was applied", if count == 1 { "problem" } else { "problems" })
+    };
+    refused(details.iter().map(problem).collect::<Vec<_>>().iter())
 }
 
 fn show(changes: &[Change]) {

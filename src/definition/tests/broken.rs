@@ -221,3 +221,26 @@ fn hostile_files_end_in_an_error() {
     }
     assert_eq!(read_files([("empty.yaml", "# nothing\n---\n")], &env).unwrap().len(), 0);
 }
+
+/// Mistakes of every stage in two files: none hides another.
+#[test]
+fn all_stages_at_once() {
+    let jobs = "kind: sync_job\nid: my sync\nintegration_name: api\nresources:\n  - resource: tickets\n    methd: list\n    \
+                depends_on: tikets\n---\nkind: sync_job\nid: users\nintegration_name: api\nresources:\n  - resource: usrs\n\
+                ---\nkind: integration\nnmae: other\nbase_url: https://other.example\nresources: {}\n";
+    let rest = "kind: integration\nname: api\nbase_url: https://api.example\nresources:\n  tickets: { list: { path: /tickets } }\n  \
+                users: { list: { path: /users } }\n---\nkind: webhook\nid: w\ntarget_url: ftp://x\n---\n\
+                kind: integrated_account\nid: a\nintegration: elsewhere\n";
+    let files = [("jobs.yaml", jobs), ("rest.yaml", rest)];
+    insta::assert_snapshot!(read_part(files, &|_| None).unwrap_err());
+}
+
+#[test]
+fn what_the_server_found_is_placed_in_the_file() {
+    let file = "kind: sync_job\nid: users\nintegration_name: api\nresources:\n  - resource: users\n";
+    let documents = read_part([("jobs.yaml", file)], &|_| None).unwrap();
+    let problem = documents[0].problem("resources[0].resource", "no such resource", None);
+    assert!(problem.to_string().starts_with("jobs.yaml:5:15: "), "{problem}");
+    let around = documents[0].problem("resources[0].query.a.b", "odd", None);
+    assert!(around.to_string().starts_with("jobs.yaml:5:5: "), "{around}");
+}
