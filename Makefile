@@ -1,7 +1,7 @@
 # `make demo` shows the product at work; `make test` is everything CI runs. `make help` lists the rest.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check deny setup build
+.PHONY: help demo test chaos checker check deny setup build
 
 # A server that setup put into .redis/bin comes before the system's.
 export PATH := $(CURDIR)/.redis/bin:$(PATH)
@@ -13,7 +13,7 @@ export CARGO_INCREMENTAL := 0
 endif
 
 help: ## Say what can be made
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  make %-6s %s\n' "$$name" "$$what"; done
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
 
 demo: setup ## Sync a local helpdesk API to a local webhook, kill a worker on the way, and show that nothing is lost
 	cargo build --workspace --locked
@@ -25,6 +25,20 @@ test: setup ## Format, lints, documentation and all tests: what CI runs
 	cargo build --workspace --all-targets --locked
 	$(MAKE) --no-print-directory lint
 	scripts/test.sh
+
+# SEED, SECONDS and RUNS are settings: `make chaos SECONDS=900 SEED=7`.
+chaos: setup ## Break a cluster in every way for SECONDS (60), by SEED, and check that nothing is lost
+	cargo build --workspace --locked
+	$(target)/debug/rapidbridge-chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+
+# Each fault is planted in the workers; what its checker finds is known before.
+checker: setup ## Show that the checker of `make chaos` finds faults that are planted in the product
+	cargo build --workspace --locked
+	cargo build -p rapidbridge-chaos --features planted --locked
+	$(planted) --set CHAOS_PLANTED=acknowledge_unsent --expect 2:
+	$(planted) --set CHAOS_PLANTED=silent_end --expect 6:
+
+planted := $(target)/debug/rapidbridge-chaos --seed 3 --seconds 15 --worker rapidbridge-planted-worker
 
 check: ## Format, lints and documentation alone
 	cargo fmt --all --check

@@ -8,6 +8,7 @@
 mod answer;
 pub mod helpdesk;
 pub mod hostile;
+pub mod proxy;
 pub mod receiver;
 mod server;
 mod switch;
@@ -15,5 +16,6 @@ mod watched;
 
 pub use answer::Answer;
 pub use helpdesk::Helpdesk;
+pub use proxy::Proxy;
 pub use receiver::Receiver;
 pub use watched::TimedOut;

@@ -67,6 +67,8 @@ impl From<RedisError> for StoreError {
             }
             Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN") => Self::Unreachable(text),
             Some(_) => Self::Damaged(text),
+            // An answer that was cut off in the middle: the connection is gone, not the data.
+            None if error.kind() == redis::ErrorKind::Parse => Self::Unreachable(text),
             None if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() => {
                 Self::Unreachable(text)
             }

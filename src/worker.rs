@@ -11,6 +11,8 @@ mod heartbeat;
 mod journal;
 mod leases;
 mod live;
+#[cfg(feature = "planted")]
+mod planted;
 mod tender;
 
 use std::sync::Arc;

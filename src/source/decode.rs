@@ -85,7 +85,7 @@ pub(super) fn records(
             "{} holds nothing; check it against the answer, or set missing_response_path: empty if that means an empty list",
             place()
         );
-        return Err(Failure::permanent("missing_records", what));
+        return Err(Failure::broken("missing_records", what));
     };
     let whole = json::range_within(text, found);
     if found.starts_with('{') && method.pagination == Pagination::None {
@@ -93,7 +93,7 @@ pub(super) fn records(
     }
     if !found.starts_with('[') {
         let what = format!("{} is no array; set response_path to where the records are", place());
-        return Err(Failure::permanent("records_not_a_list", what));
+        return Err(Failure::broken("records_not_a_list", what));
     }
     let elements = json::elements(found).map_err(|error| invalid_json(text, &error))?;
     if elements.len() > method.page_records_max {

@@ -85,10 +85,13 @@ async fn drive(
         claim.request.account.clone(),
         worker.source_http.clone(),
     );
+    let (courier, journal) = (Arc::clone(&worker.courier), Arc::clone(journal));
+    #[cfg(feature = "planted")]
+    let (courier, journal) = (super::planted::Double::of(courier), super::planted::Double::of(journal));
     let driver = Driver {
         source: Arc::new(source),
-        courier: Arc::clone(&worker.courier),
-        journal: Arc::clone(journal),
+        courier,
+        journal,
         guard: Arc::clone(lease) as Arc<_>,
         leaving: worker.leaving.clone(),
         budget: worker.budget.clone(),

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tracing::warn;
+
 use super::leases::Lease;
 use crate::clock::{self, Millis};
 use crate::engine::machine::{Gate, Park};
@@ -72,6 +74,7 @@ impl StoreJournal {
                 Ok(answer)
             }
             Ok(None) => {
+                warn!(rev, "write refused: the run has another owner");
                 self.lease.lose();
                 Err(JournalError::Lost)
             }

@@ -1,0 +1,133 @@
+//! Turns what the API, the ledgers, Redis and the logs say into evidence.
+
+use std::time::Instant;
+
+use rapidbridge::playground::helpdesk::Resource;
+use rapidbridge::playground::receiver::{Given, Received};
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::documents::{self, ACCOUNTS, TRIGGERS};
+use crate::evidence::{Delivery, Evidence, Fetch, Run, Trigger};
+use crate::world::{SOURCE_TOKEN, TOKEN, WEBHOOK_SECRET, World};
+
+/// How a worker's log says that a write of a former owner was refused.
+const REFUSED: &str = "refused: the run has another owner";
+
+/// Runs and triggers as the API shows them.
+pub(crate) async fn runs(client: &Client, evidence: &mut Evidence) -> anyhow::Result<()> {
+    for run in client.runs("").await? {
+        let run = read_run(&run);
+        evidence.runs.insert(run.id.clone(), run);
+    }
+    for trigger in &TRIGGERS {
+        let state = client.trigger(trigger.id).await?;
+        evidence.triggers.push(Trigger {
+            id: trigger.id.to_owned(),
+            overlap: trigger.overlap.to_owned(),
+            catches_up_all: trigger.catch_up == "all",
+            every_ms: trigger.every_seconds * 1000,
+            last_slot: time(&state["last_slot"]),
+            skipped: state["skipped"].as_u64().unwrap_or_default(),
+            missed: state["missed"].as_u64().unwrap_or_default(),
+        });
+    }
+    Ok(())
+}
+
+fn read_run(run: &Value) -> Run {
+    let text = |name: &str| run[name].as_str().map(ToOwned::to_owned);
+    Run {
+        id: text("id").unwrap_or_default(),
+        job: text("sync_job_id").unwrap_or_default(),
+        account: text("integrated_account_id").unwrap_or_default(),
+        webhook: text("webhook_id").unwrap_or_default(),
+        status: text("status").unwrap_or_default(),
+        reason: text("reason"),
+        trigger: text("sync_job_cron_trigger_id"),
+        slot: time(&run["slot"]),
+        attempt: run["attempt"].as_u64().unwrap_or(1),
+        incomplete: run["incomplete"]
+            .as_object()
+            .map(|nodes| nodes.keys().cloned().collect())
+            .unwrap_or_default(),
+    }
+}
+
+/// An RFC 3339 time in milliseconds since 1970.
+fn time(value: &Value) -> Option<i64> {
+    value.as_str()?.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+}
+
+/// What sources and receivers saw.
+pub(crate) fn ledgers(world: &World, began: Instant, evidence: &mut Evidence) {
+    for (number, receiver) in world.receivers.iter().enumerate() {
+        receiver.read(|ledger| {
+            evidence.forgeries.bad_signatures += ledger.bad_signatures;
+            evidence.forgeries.malformed += ledger.malformed;
+            evidence.forgeries.id_conflicts += ledger.id_conflicts;
+            evidence
+                .deliveries
+                .extend(ledger.requests.iter().map(|request| delivery(request, number, began)));
+            for (run, of_run) in &ledger.runs {
+                for (resource, received) in &of_run.resources {
+                    evidence.received.insert((run.clone(), resource.clone()), received.unique.clone());
+                }
+            }
+        });
+    }
+    evidence.deliveries.sort_by_key(|delivery| delivery.at);
+    let accounts = (0..ACCOUNTS).map(|number| format!("account-{number}"));
+    let scheduled = (0..TRIGGERS.len()).map(|number| format!("scheduled-{number}"));
+    for account in accounts.chain(scheduled) {
+        let source = &world.sources[documents::source_of(&account)];
+        for resource in Resource::ALL {
+            evidence.there.insert((account.clone(), resource.to_string()), source.ids(resource));
+        }
+    }
+    for source in &world.sources {
+        evidence.fetches.extend(source.asked().into_iter().map(|asked| Fetch {
+            at: asked.at.saturating_duration_since(began),
+            run: asked.run,
+            account: asked.account,
+            path: asked.path,
+            limited_until: asked.limited_until.map(|until| until.saturating_duration_since(began)),
+        }));
+    }
+    evidence.fetches.sort_by_key(|fetch| fetch.at);
+}
+
+fn delivery(request: &Received, number: usize, began: Instant) -> Delivery {
+    Delivery {
+        at: request.at.saturating_duration_since(began),
+        webhook: format!("hook-{number}"),
+        run: request.run.clone().unwrap_or_default(),
+        event: request.event.strip_prefix("sync_job_run:").unwrap_or(&request.event).to_owned(),
+        seq: request.seq,
+        epoch: request.epoch.unwrap_or_default(),
+        id: request.id.clone(),
+        status: request.given.and_then(|given| match given {
+            Given::Status(status) => Some(status),
+            Given::HungUp => None,
+        }),
+    }
+}
+
+/// What is left in Redis.
+pub(crate) async fn redis(world: &World, evidence: &mut Evidence) -> anyhow::Result<()> {
+    let _ = (world, evidence);
+    Ok(())
+}
+
+/// What the product's logs say: refused writes, and secrets, which must not be there.
+pub(crate) fn logs(world: &World, evidence: &mut Evidence) -> anyhow::Result<()> {
+    for log in world.logs()? {
+        evidence.refused += log.lines().filter(|line| line.contains(REFUSED)).count() as u64;
+        for secret in [TOKEN, SOURCE_TOKEN, WEBHOOK_SECRET] {
+            if let Some(line) = log.lines().find(|line| line.contains(secret)) {
+                evidence.mishaps.push(format!("12: a secret is in a log: {line}"));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Faults planted in a worker, so that `make chaos` can show that its checker finds them. Only there with the feature
+//! `planted`, which no release has; the environment variable `CHAOS_PLANTED` says which fault.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::Millis;
+use crate::engine::machine::{Gate, Park};
+use crate::engine::seam::{Courier, Delivery, Entry, Journal, JournalError, Notice, SendGuard, Verdict};
+use crate::run::Outcome;
+
+/// A fault in the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// What a webhook did not take counts as taken: records are lost.
+    AcknowledgeUnsent,
+    /// Only every fourth checkpoint is written: a crash goes back further than the last page.
+    ForgetSaves,
+    /// Ends are not told to the webhook.
+    SilentEnd,
+}
+
+fn fault() -> Option<Fault> {
+    match std::env::var("CHAOS_PLANTED").ok()?.as_str() {
+        "acknowledge_unsent" => Some(Fault::AcknowledgeUnsent),
+        "forget_saves" => Some(Fault::ForgetSaves),
+        "silent_end" => Some(Fault::SilentEnd),
+        other => panic!("there is no planted fault {other:?}"),
+    }
+}
+
+/// A courier or a journal with the fault in it.
+#[derive(Debug)]
+pub(super) struct Double<T> {
+    real: Arc<T>,
+    fault: Option<Fault>,
+    saves: AtomicU64,
+}
+
+impl<T> Double<T> {
+    pub(super) fn of(real: Arc<T>) -> Arc<Self> {
+        Arc::new(Self { real, fault: fault(), saves: AtomicU64::new(0) })
+    }
+}
+
+impl<T: Courier> Courier for Double<T> {
+    async fn deliver(&self, delivery: &Delivery, guard: &dyn SendGuard) -> Verdict {
+        let ends = delivery.event.to_string().ends_with(":completed");
+        if self.fault == Some(Fault::SilentEnd) && ends {
+            return Verdict::Acknowledged;
+        }
+        match self.real.deliver(delivery, guard).await {
+            Verdict::Failed(_) if self.fault == Some(Fault::AcknowledgeUnsent) => Verdict::Acknowledged,
+            verdict => verdict,
+        }
+    }
+}
+
+impl<T: Journal> Journal for Double<T> {
+    async fn save(&self, entry: Entry<'_>) -> Result<Notice, JournalError> {
+        let is_written = self.saves.fetch_add(1, Ordering::Relaxed).is_multiple_of(4);
+        if self.fault == Some(Fault::ForgetSaves) && !is_written && entry.changes.put.is_empty() {
+            return Ok(Notice::default());
+        }
+        self.real.save(entry).await
+    }
+
+    async fn park(&self, entry: Entry<'_>, park: &Park) -> Result<(), JournalError> {
+        self.real.park(entry, park).await
+    }
+
+    async fn release(&self, entry: Entry<'_>) -> Result<(), JournalError> {
+        self.real.release(entry).await
+    }
+
+    async fn finish(&self, entry: Entry<'_>, outcome: &Outcome) -> Result<(), JournalError> {
+        self.real.finish(entry, outcome).await
+    }
+
+    async fn close_gate(&self, seen: u64, wait: Duration) -> Result<Gate, JournalError> {
+        self.real.close_gate(seen, wait).await
+    }
+
+    fn now(&self) -> Millis {
+        self.real.now()
+    }
+}
