@@ -51,11 +51,7 @@ async fn turn(scheduler: &Scheduler) -> Result<Duration, StoreError> {
 }
 
 /// Fires what is due in one partition. Returns when the next one will be.
-async fn fire_due(
-    scheduler: &Scheduler,
-    partition: u16,
-    now: Millis,
-) -> Result<Option<Millis>, StoreError> {
+async fn fire_due(scheduler: &Scheduler, partition: u16, now: Millis) -> Result<Option<Millis>, StoreError> {
     let (due, next) = scheduler.store.due_triggers(partition, now).await?;
     for due in due {
         fire(scheduler, partition, &due, now).await?;
