@@ -41,6 +41,8 @@ pub struct Options {
     pub short_dir: PathBuf,
     /// Whether it also listens on a free loopback TCP port. It has no password: anyone on this machine may use it.
     pub port: Port,
+    /// Further arguments of the program, such as `--replicaof`, after our own.
+    pub arguments: Vec<String>,
 }
 
 /// Whether a server listens on TCP.
@@ -60,6 +62,7 @@ impl Options {
             search: Search { path, ..Search::default() },
             short_dir: PathBuf::from("/tmp"),
             port: Port::None,
+            arguments: Vec::new(),
         }
     }
 }
@@ -128,6 +131,7 @@ pub struct RedisServer {
     socket: PathBuf,
     url: String,
     port: Option<u16>,
+    arguments: Vec<String>,
     child: Option<Child>,
 }
 
@@ -143,7 +147,8 @@ impl RedisServer {
         let socket = socket::place(&data_dir, &options.short_dir)?;
         let url = socket::url(&socket);
         socket::shut_down_stale(&socket, &data_dir).await?;
-        let mut server = Self { found, data_dir, socket, url, port: None, child: None };
+        let arguments = options.arguments.clone();
+        let mut server = Self { found, data_dir, socket, url, port: None, arguments, child: None };
         let mut attempt = 1;
         loop {
             server.port = match options.port {
@@ -167,6 +172,11 @@ impl RedisServer {
     /// The address on TCP, when the server listens there.
     pub fn tcp_url(&self) -> Option<String> {
         self.port.map(|port| format!("redis://127.0.0.1:{port}"))
+    }
+
+    /// Its TCP port, when the server listens on one.
+    pub fn port(&self) -> Option<u16> {
+        self.port
     }
 
     /// Which program runs.
@@ -268,6 +278,7 @@ impl RedisServer {
             .args(["--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no"])
             .arg("--dir")
             .arg(&self.data_dir)
+            .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(append(&log)?)
             .stderr(append(&log)?)
@@ -318,7 +329,11 @@ fn append(path: &Path) -> Result<File, RedisServerError> {
     })
 }
 
-fn free_port() -> Result<u16, RedisServerError> {
+/// A loopback port that nobody listens on at the moment.
+///
+/// # Errors
+/// When the system has none.
+pub fn free_port() -> Result<u16, RedisServerError> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map(|address: SocketAddr| address.port())

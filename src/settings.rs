@@ -18,8 +18,10 @@ use crate::seal::SealKey;
 mod docs;
 mod kind;
 mod reader;
+mod redis_address;
 
 pub use reader::{Problem, SettingsError};
+pub use redis_address::{NodeAccess, RedisAddress};
 
 use kind::{
     bytes, choice, duration, environment_id, list, log_filter, networks, optional, redis_url, seal_key,
@@ -100,14 +102,26 @@ group! {
 group! {
     /// Where definitions, runs and checkpoints are kept.
     RedisSettings in "redis" {
-        /// Address of Redis (7.0 or newer) or Valkey (8 or newer), with user, password and database if there are any.
-        /// Never logged.
+        /// Address of Redis (7.0 or newer) or Valkey (8 or newer), with user, password and database if there are any:
+        /// of one server, of the sentinels that know the primary (they log in with `?sentinel_user=…&sentinel_password=…`
+        /// if they must), or of some nodes of a cluster. Never logged.
         url: SecretString = redis_url("redis://127.0.0.1:6379"),
         /// Into how many parts runs are divided. Fixed by the first process that uses an empty Redis; another number
         /// is refused later.
         partitions: u16 = whole("16", 1..=1024),
-        /// What to do when Redis could lose what was acknowledged (no AOF, or an eviction policy other than
-        /// `noeviction`): refuse to start, or warn.
+        /// How safe a run is once it was accepted, and its end once it was written: `everysec`, the primary has it and
+        /// writes it to its disk within a second; `replicated`, as many replicas as `redis.wait_replicas` have it too;
+        /// `always`, it is on the primary's disk (`appendfsync always`).
+        durability: Level = choice("everysec", &[
+            ("everysec", Level::EverySecond), ("replicated", Level::Replicated), ("always", Level::Always),
+        ]),
+        /// With `replicated`: the replicas that must have what was accepted.
+        wait_replicas: u32 = whole("1", 1..=16),
+        /// With `replicated`: how long one wait for them takes at most. A request whose run no replica has by then is
+        /// answered with 503.
+        wait_timeout: Duration = duration("1s", 10 * MS, 30 * SECOND),
+        /// What to do when Redis could lose what was acknowledged (no AOF, an eviction policy other than `noeviction`, or
+        /// less than `redis.durability` asks for): refuse to start, or warn.
         require_durable: Durability = choice("true", &[("true", Durability::Refuse), ("warn", Durability::Warn)]),
         /// The longest time a command may take.
         response_timeout: Duration = duration("10s", 100 * MS, MINUTE),
@@ -116,6 +130,17 @@ group! {
         /// Connections of a process for everything but the hot path.
         pool_size: usize = whole("8", 1..=256),
     }
+}
+
+/// How safe a run is once it was accepted, and its end once it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// The primary has it; its disk has it a second later.
+    EverySecond,
+    /// Replicas have it too.
+    Replicated,
+    /// The primary's disk has it.
+    Always,
 }
 
 /// What to do when Redis could lose what was acknowledged.

@@ -4,9 +4,11 @@
 //! a worker. Every transition is one script (`store/lua/`), and every script can be repeated with the same
 //! arguments when its answer was lost.
 //!
-//! Three kinds of connection: a dedicated one for each blocking read ([`ready`]), one shared multiplexed
-//! connection for the hot path, and a pool for everything else.
+//! Three kinds of connection to each primary: a dedicated one for each blocking read ([`ready`]), one shared
+//! multiplexed connection for the hot path, and a pool for everything else. Which server is the primary, and what
+//! happens when another one becomes it, is the business of `connection` alone.
 
+mod connection;
 pub mod definitions;
 pub mod keys;
 pub mod lease;
@@ -18,17 +20,17 @@ pub mod startup;
 pub mod triggers;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use deadpool_redis::{Manager, Pool, Runtime};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError, ScriptInvocation};
-use secrecy::ExposeSecret;
+use redis::{ErrorKind, FromRedisValue, RedisError, ScriptInvocation};
+use tracing::warn;
 
 use crate::backoff;
 use crate::clock::{self, Millis};
 use crate::id::{EnvironmentId, RunId};
-use crate::settings::RedisSettings;
+use crate::settings::{Level, RedisSettings};
+
+use connection::{Connection, Hub};
 
 pub use startup::Durability;
 
@@ -42,6 +44,17 @@ pub enum StoreError {
     /// Redis refuses to write: memory is full, a replica was asked, or its disk fails.
     #[error("Redis refuses: {0}. Nothing was written; give it memory, or point redis.url at the primary")]
     Refused(String),
+    /// It was written, but not as safely as `redis.durability` asks for.
+    #[error(
+        "the primary has accepted this, but {replicas} of {wanted} replicas confirmed it in time: it is lost if that \
+         primary is lost now. Send the request again (a new run with the same Idempotency-Key) until it is confirmed"
+    )]
+    Unconfirmed {
+        /// The replicas that have it.
+        replicas: u32,
+        /// How many should.
+        wanted: u32,
+    },
     /// Redis lacks what is needed, or holds something else.
     #[error("{0}")]
     Unfit(String),
@@ -53,7 +66,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Refused(_))
+        matches!(self, Self::Unreachable(_) | Self::Refused(_) | Self::Unconfirmed { .. })
     }
 }
 
@@ -65,14 +78,27 @@ impl From<RedisError> for StoreError {
             Some("WRONGPASS" | "NOAUTH" | "NOPERM") => {
                 Self::Unfit(format!("Redis does not let us in: {text}. Check user and password in redis.url"))
             }
-            Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN") => Self::Unreachable(text),
+            // The primary starts, is busy, changes, or hands a slot over. A script that is not there was loaded into
+            // a server that is the primary no more.
+            Some(
+                "LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" | "MOVED" | "ASK"
+                | "UNBLOCKED" | "NOSCRIPT",
+            ) => Self::Unreachable(text),
             Some(_) => Self::Damaged(text),
-            // An answer that was cut off in the middle: the connection is gone, not the data.
-            None if error.kind() == redis::ErrorKind::Parse => Self::Unreachable(text),
-            None if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() => {
-                Self::Unreachable(text)
-            }
-            None => Self::Damaged(text),
+            None => match error.kind() {
+                // An answer that was cut off can't be parsed: the connection is gone, not the data.
+                ErrorKind::Io
+                | ErrorKind::Parse
+                | ErrorKind::ClusterConnectionNotFound
+                | ErrorKind::MasterNameNotFoundBySentinel => Self::Unreachable(text),
+                ErrorKind::AuthenticationFailed => Self::Unfit(format!(
+                    "Redis does not let us in: {text}. Check user and password in redis.url"
+                )),
+                ErrorKind::InvalidClientConfig => Self::Unfit(text),
+                // The answer's bytes were cut off, or are of another kind.
+                _ if error.is_connection_dropped() || error.is_timeout() => Self::Unreachable(text),
+                _ => Self::Damaged(text),
+            },
         }
     }
 }
@@ -89,12 +115,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Store {
     environment: EnvironmentId,
     partitions: u16,
-    client: Client,
-    shared: ConnectionManager,
-    pool: Pool,
+    hub: Hub,
+    shared: Connection,
     scripts: Arc<scripts::Scripts>,
-    response_timeout: Duration,
-    connect_timeout: Duration,
+    /// How many replicas must have what was accepted, and how long one wait for them takes.
+    replicas: Option<(u32, Duration)>,
 }
 
 impl std::fmt::Debug for Store {
@@ -110,37 +135,17 @@ impl Store {
     /// # Errors
     /// When Redis can't be reached or is unfit.
     pub async fn open(settings: &RedisSettings, environment: &EnvironmentId) -> Result<Self, StoreError> {
-        let url = settings.url.expose_secret();
-        let client = Client::open(url).map_err(|error| StoreError::Unfit(format!("redis.url: {error}")))?;
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(1)
-            .set_min_delay(RETRY_WAIT_BASE)
-            .set_max_delay(RETRY_WAIT_MAX)
-            .set_response_timeout(Some(settings.response_timeout))
-            .set_connection_timeout(Some(settings.connect_timeout));
-        let shared = ConnectionManager::new_with_config(client.clone(), config).await?;
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(Some(settings.response_timeout))
-            .set_connection_timeout(Some(settings.connect_timeout));
-        let manager = Manager::new_with_config(url, config)?;
-        let pool = Pool::builder(manager)
-            .max_size(settings.pool_size)
-            .wait_timeout(Some(settings.response_timeout))
-            .create_timeout(Some(settings.connect_timeout))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| StoreError::Unfit(error.to_string()))?;
+        let hub = Hub::new(settings)?;
         let store = Self {
             environment: environment.clone(),
             partitions: settings.partitions,
-            client,
-            shared,
-            pool,
+            shared: hub.shared(),
+            hub,
             scripts: Arc::new(scripts::Scripts::default()),
-            response_timeout: settings.response_timeout,
-            connect_timeout: settings.connect_timeout,
+            replicas: (settings.durability == Level::Replicated)
+                .then_some((settings.wait_replicas, settings.wait_timeout)),
         };
-        store.check(settings.require_durable).await?;
+        store.check(settings).await?;
         Ok(store)
     }
 
@@ -168,33 +173,131 @@ impl Store {
         invocation: &ScriptInvocation<'_>,
         patience: Duration,
     ) -> Result<T, StoreError> {
-        let start = clock::monotonic();
-        let mut attempt = 0;
+        let mut tries = Tries::within(patience);
         loop {
-            let error = match invocation.invoke_async(&mut self.shared.clone()).await {
+            match invocation.invoke_async(&mut self.shared.clone()).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => StoreError::from(error),
-            };
-            attempt += 1;
-            let wait = backoff::delay(RETRY_WAIT_BASE, RETRY_WAIT_MAX, attempt, u64::from(attempt));
-            if !error.is_passing() || start.elapsed() + wait >= patience {
-                return Err(error);
+                Err(error) => tries.again(error.into()).await?,
             }
-            tokio::time::sleep(wait).await;
         }
     }
 
-    /// A pooled connection, for everything but the hot path.
-    async fn pooled(&self) -> Result<deadpool_redis::Connection, StoreError> {
-        self.pool.get().await.map_err(|error| StoreError::Unreachable(error.to_string()))
+    /// Runs a script of `prefix` whose effect must be as safe as `redis.durability` says, repeating it while Redis is
+    /// away, until `patience` is over. An effect that replicas don't confirm stays; `unconfirmed` says what is done.
+    async fn call_safely<T: FromRedisValue>(
+        &self,
+        prefix: &str,
+        invocation: &ScriptInvocation<'_>,
+        patience: Duration,
+        unconfirmed: Unconfirmed,
+    ) -> Result<T, StoreError> {
+        let Some(level) = self.replicas else { return self.call(invocation, patience).await };
+        let mut tries = Tries::within(patience);
+        loop {
+            match self.write_safely(prefix, Some(invocation), level, &tries, unconfirmed).await {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) => return Err(StoreError::Damaged("a script without an answer".to_owned())),
+                Err(error) => tries.again(error).await?,
+            }
+        }
     }
 
-    /// The time by Redis' clock.
+    /// Waits until what was written under `prefix` so far is as safe as `redis.durability` says.
+    async fn confirm(&self, prefix: &str) -> Result<(), StoreError> {
+        let Some(level) = self.replicas else { return Ok(()) };
+        let mut tries = Tries::within(PATIENCE);
+        loop {
+            match self.write_safely::<()>(prefix, None, level, &tries, Unconfirmed::Fails).await {
+                Ok(_) => return Ok(()),
+                Err(error) => tries.again(error).await?,
+            }
+        }
+    }
+
+    /// One try of a script, if there is one, and of its confirmation.
+    async fn write_safely<T: FromRedisValue>(
+        &self,
+        prefix: &str,
+        script: Option<&ScriptInvocation<'_>>,
+        (wanted, wait): (u32, Duration),
+        tries: &Tries,
+        unconfirmed: Unconfirmed,
+    ) -> Result<Option<T>, StoreError> {
+        let route = self.hub.route(connection::slot_of_key(prefix.as_bytes())).await?;
+        let marker = format!("{prefix}confirmed");
+        let done = async {
+            let confirmer = route.link.confirmer().await?;
+            let answer = match script {
+                Some(script) => Some(script.invoke_async(&mut confirmer.connection()).await?),
+                None => None,
+            };
+            let mut replicas = confirmer.replicas(&marker, wanted, wait).await?;
+            while replicas < wanted && unconfirmed == Unconfirmed::Goes && tries.left() > wait {
+                warn!(replicas, wanted, "waiting for replicas to confirm what was written");
+                replicas = confirmer.replicas(&marker, wanted, wait).await?;
+            }
+            Ok((answer, replicas))
+        };
+        let done = route.link.unless_superseded(done).await;
+        let (answer, replicas) = done.inspect_err(|error| self.hub.note(&route, error))?;
+        if replicas < wanted {
+            warn!(replicas, wanted, "replicas did not confirm in time what was written");
+            if unconfirmed == Unconfirmed::Fails {
+                return Err(StoreError::Unconfirmed { replicas, wanted });
+            }
+        }
+        Ok(answer)
+    }
+
+    /// A pooled connection, for everything but the hot path.
+    fn pooled(&self) -> Connection {
+        self.hub.pooled()
+    }
+
+    /// The time by Redis' clock; in a cluster by that of the node which has the definitions.
     ///
     /// # Errors
     /// When Redis can't be reached.
     pub async fn now(&self) -> Result<Millis, StoreError> {
         let (seconds, micros): (i64, i64) = redis::cmd("TIME").query_async(&mut self.shared.clone()).await?;
         Ok(Millis(seconds * 1000 + micros / 1000))
+    }
+}
+
+/// What is done about a write that replicas did not confirm in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unconfirmed {
+    /// Whoever asked for it is told, and asks again.
+    Fails,
+    /// Nobody waits for the answer: it is warned of, and goes on.
+    Goes,
+}
+
+/// The tries of a call that is repeated while Redis is away, until patience is over.
+struct Tries {
+    start: Instant,
+    patience: Duration,
+    attempt: u32,
+}
+
+impl Tries {
+    fn within(patience: Duration) -> Self {
+        Self { start: clock::monotonic(), patience, attempt: 0 }
+    }
+
+    fn left(&self) -> Duration {
+        self.patience.saturating_sub(self.start.elapsed())
+    }
+
+    /// Waits before the next try; the error again when there is to be none.
+    async fn again(&mut self, error: StoreError) -> Result<(), StoreError> {
+        self.attempt += 1;
+        let wait = backoff::delay(RETRY_WAIT_BASE, RETRY_WAIT_MAX, self.attempt, u64::from(self.attempt));
+        let is_told = matches!(error, StoreError::Unconfirmed { .. });
+        if is_told || !error.is_passing() || self.left() <= wait {
+            return Err(error);
+        }
+        tokio::time::sleep(wait).await;
+        Ok(())
     }
 }

@@ -54,6 +54,9 @@ pub(super) async fn commit(
         check(api, &present, &edit)?;
         let changes = changes(api, &snapshot, &edit)?;
         let nothing = changes.iter().all(|change| change.action == Action::Unchanged);
+        if nothing && !dry {
+            api.definitions().confirm().await?;
+        }
         if dry || nothing || write(api, &snapshot, edit, &changes).await? {
             return Ok(changes);
         }

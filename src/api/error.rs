@@ -87,6 +87,9 @@ impl From<Problems> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::Unconfirmed { .. }) {
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+        }
         if error.is_passing() {
             return Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}. Try again in a moment"));
         }

@@ -25,7 +25,7 @@ use super::server::{HangUp, Server};
 use super::switch::{Switch, lock};
 use super::watched::{TimedOut, Watched};
 use crate::clock;
-pub use ledger::{Duplicates, EventLedger, Ledger, ResourceLedger, RunLedger};
+pub use ledger::{Duplicates, EventLedger, Ledger, ResourceLedger, Rewind, RunLedger};
 use message::Message;
 
 /// The largest body it takes.

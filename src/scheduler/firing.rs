@@ -39,17 +39,24 @@ pub(super) async fn run(scheduler: &Scheduler) {
 /// Fires what is due in all partitions. Returns how long to wait for the next look.
 async fn turn(scheduler: &Scheduler) -> Result<Duration, StoreError> {
     let now = scheduler.store.now().await?;
-    let mut pause = scheduler.settings.scheduler.tick;
+    let (mut pause, mut error) = (scheduler.settings.scheduler.tick, None);
     for partition in 0..scheduler.store.partitions() {
-        let (due, next) = scheduler.store.due_triggers(partition, now).await?;
-        for due in due {
-            fire(scheduler, partition, &due, now).await?;
-        }
-        if let Some(next) = next {
-            pause = pause.min(next.since(now).max(PAUSE_MIN));
+        match fire_due(scheduler, partition, now).await {
+            Ok(next) => pause = next.map_or(pause, |next| pause.min(next.since(now).max(PAUSE_MIN))),
+            // A part of a cluster may be away: the triggers of the others fire all the same.
+            Err(wrong) => error = Some(wrong),
         }
     }
-    Ok(pause)
+    error.map_or(Ok(pause), Err)
+}
+
+/// Fires what is due in one partition. Returns when the next one will be.
+async fn fire_due(scheduler: &Scheduler, partition: u16, now: Millis) -> Result<Option<Millis>, StoreError> {
+    let (due, next) = scheduler.store.due_triggers(partition, now).await?;
+    for due in due {
+        fire(scheduler, partition, &due, now).await?;
+    }
+    Ok(next)
 }
 
 async fn fire(scheduler: &Scheduler, partition: u16, due: &Due, now: Millis) -> Result<(), StoreError> {

@@ -9,19 +9,17 @@ use std::time::Duration;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
-use url::Url;
 
 use crate::id::EnvironmentId;
 use crate::seal::SealKey;
+
+use super::redis_address::RedisAddress;
 
 /// The shortest token that is accepted: 16 characters at random can't be guessed.
 const TOKEN_CHARS_MIN: usize = 16;
 
 /// The longest list in one setting.
 const LIST_MAX: usize = 256;
-
-/// The schemes of a Redis address.
-const REDIS_SCHEMES: [&str; 6] = ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"];
 
 /// Reads what was written; one text unless the kind is a list.
 type Read<T> = dyn Fn(&[String]) -> Option<T>;
@@ -181,12 +179,9 @@ pub(super) fn environment_id(default: &'static str) -> Kind<EnvironmentId> {
 
 /// An address may carry a password, so it counts as a secret.
 pub(super) fn redis_url(default: &'static str) -> Kind<SecretString> {
-    let allowed = "`redis://host:port`, `rediss://host:port` (TLS) or `unix:///path/to/socket`";
-    let known = |text: &str| {
-        let url = Url::parse(text).ok()?;
-        let place = url.has_host() || url.path().len() > 1;
-        (REDIS_SCHEMES.contains(&url.scheme()) && place).then(|| text.to_owned().into())
-    };
+    let allowed = "`redis://host:port`, `unix:///path/to/socket`, `redis+sentinel://host:port,host:port/name-of-primary` or \
+                   `redis+cluster://host:port,host:port` (`rediss…` for TLS)";
+    let known = |text: &str| RedisAddress::parse(text).map(|_| text.to_owned().into());
     Kind::new(default, allowed, known).secret()
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{PATIENCE, Store, StoreError, keys};
+use super::{PATIENCE, Store, StoreError, Unconfirmed, keys};
 use crate::clock::{self, Millis};
 use crate::definition::{Document, Kind};
 use crate::seal::Sealer;
@@ -88,7 +88,7 @@ pub struct Difference {
 /// All definitions at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    /// How often anything was applied before.
+    /// Which state it is: changes whenever anything is applied.
     pub generation: String,
     records: BTreeMap<(Kind, String), Record>,
 }
@@ -107,7 +107,7 @@ impl Definitions {
         format!("{}{kind}", self.prefix())
     }
 
-    /// How often anything was applied; changes when a definition changes.
+    /// Changes whenever anything is applied.
     ///
     /// # Errors
     /// When Redis can't be reached.
@@ -128,7 +128,7 @@ impl Definitions {
         for kind in Kind::ALL {
             pipe.cmd("HGETALL").arg(self.hash(*kind));
         }
-        let mut connection = self.store.pooled().await?;
+        let mut connection = self.store.pooled();
         let answers: Vec<redis::Value> = pipe.query_async(&mut connection).await?;
         let mut answers = answers.into_iter();
         let generation: Option<String> = answers
@@ -223,7 +223,7 @@ impl Definitions {
     /// # Errors
     /// When Redis can't be reached.
     pub async fn prune_contents(&self, before: Millis) -> Result<usize, StoreError> {
-        let mut connection = self.store.pooled().await?;
+        let mut connection = self.store.pooled();
         let key = format!("{}contents", self.prefix());
         let mut command = redis::cmd("ZRANGEBYSCORE");
         command.arg(&key).arg("-inf").arg(before.0).arg("LIMIT").arg(0).arg(APPLY_MAX);
@@ -301,7 +301,8 @@ impl Definitions {
         deleted: &[(Kind, String)],
     ) -> Result<bool, StoreError> {
         let now = clock::now();
-        let mut call = self.store.scripts.apply.key(self.prefix());
+        let prefix = self.prefix();
+        let mut call = self.store.scripts.apply.key(&prefix);
         call.arg(&snapshot.generation);
         for document in documents {
             let before = snapshot.records.get(&(document.kind, document.id.clone()));
@@ -317,8 +318,18 @@ impl Definitions {
         for (kind, id) in deleted {
             call.arg(kind.as_str()).arg(id).arg("").arg("").arg("");
         }
-        let (state, _generation): (String, String) = self.store.call(&call, PATIENCE).await?;
+        let (state, _generation): (String, String) =
+            self.store.call_safely(&prefix, &call, PATIENCE, Unconfirmed::Fails).await?;
         Ok(state == "ok")
+    }
+
+    /// Waits until what was applied before is as safe as `redis.durability` says: an `apply` that is repeated because
+    /// it was not confirmed changes nothing.
+    ///
+    /// # Errors
+    /// When Redis can't be written, or replicas don't confirm in time.
+    pub async fn confirm(&self) -> Result<(), StoreError> {
+        self.store.confirm(&self.prefix()).await
     }
 
     /// Opens the secrets of everything in `snapshot`.

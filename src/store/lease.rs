@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::ScriptInvocation;
 
-use super::{PATIENCE, Store, StoreError};
+use super::{PATIENCE, Store, StoreError, Unconfirmed};
 use crate::clock::Millis;
 use crate::id::{AccountId, RunId};
 use crate::run::{Outcome, Status};
@@ -146,12 +146,14 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let undelivered = terminal == Terminal::Undelivered;
         let keep = undelivered || outcome.status != Status::Completed;
-        let mut call = self.scripts.finish.key(self.of_run(fence.run));
+        let prefix = self.of_run(fence.run);
+        let mut call = self.scripts.finish.key(&prefix);
         call.arg(serde_json::to_string(outcome).unwrap_or_default());
         call.arg(watermark.map_or_else(String::new, |at| at.0.to_string()));
         call.arg(if keep { "1" } else { "0" }).arg(if undelivered { "1" } else { "0" }).arg(1);
         add_write(&mut call, fence, write);
-        Ok(self.call::<String>(&call, patience).await? == "ok")
+        let state: String = self.call_safely(&prefix, &call, patience, Unconfirmed::Goes).await?;
+        Ok(state == "ok")
     }
 
     /// Renews the leases of `runs` (run, epoch, owner), all of one partition.

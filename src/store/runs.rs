@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{PATIENCE, Store, StoreError, keys};
+use super::{PATIENCE, Store, StoreError, Unconfirmed, keys};
 use crate::clock::Millis;
 use crate::id::{AccountId, JobId, RunId};
 use crate::json::Json;
@@ -152,14 +152,16 @@ impl Store {
         exclusive: Exclusive,
         idempotency_key: Option<&str>,
     ) -> Result<Enqueued, StoreError> {
-        let mut call = self.scripts.enqueue.key(self.of_run(request.id));
+        let prefix = self.of_run(request.id);
+        let mut call = self.scripts.enqueue.key(&prefix);
         call.arg(request.id.to_string()).arg(request.account.as_str()).arg(keys::series(request));
         call.arg(mutex(request, exclusive));
         call.arg(request.slot.as_ref().map_or("", |slot| slot.trigger.as_str()));
         call.arg(request.created_at.0).arg("").arg(to_json(request));
         call.arg(idempotency_key.unwrap_or_default());
         call.arg(u64::try_from(IDEMPOTENCY_LIFE.as_millis()).unwrap_or(u64::MAX)).arg(BACKLOG_MAX).arg(1);
-        let (what, detail): (String, String) = self.call(&call, PATIENCE).await?;
+        let (what, detail): (String, String) =
+            self.call_safely(&prefix, &call, PATIENCE, Unconfirmed::Fails).await?;
         match what.as_str() {
             "full" => Ok(Enqueued::Full { waiting: detail.parse().unwrap_or_default() }),
             "created" => Ok(Enqueued::Created(request.id)),
@@ -176,7 +178,7 @@ impl Store {
     /// When Redis can't be reached, or what it holds can't be read.
     pub async fn run(&self, run: RunId) -> Result<Option<RunRecord>, StoreError> {
         let key = format!("{}run:{run}", self.of_run(run));
-        let mut connection = self.pooled().await?;
+        let mut connection = self.pooled();
         let fields: HashMap<String, String> =
             redis::cmd("HGETALL").arg(key).query_async(&mut connection).await?;
         if fields.is_empty() { Ok(None) } else { record(&fields).map(Some) }
@@ -188,7 +190,7 @@ impl Store {
     /// When Redis can't be reached.
     pub async fn run_log(&self, run: RunId) -> Result<Vec<LogEntry>, StoreError> {
         let key = format!("{}log:{run}", self.of_run(run));
-        let mut connection = self.pooled().await?;
+        let mut connection = self.pooled();
         let lines: Vec<String> =
             redis::cmd("LRANGE").arg(key).arg(0).arg(-1).query_async(&mut connection).await?;
         Ok(lines.iter().filter_map(|line| Json::parse(line).ok()).map(LogEntry).collect())
@@ -232,7 +234,7 @@ impl Store {
     /// When Redis can't be reached, or what it holds can't be read.
     pub async fn live_runs(&self, partition: u16) -> Result<Vec<RunRequest>, StoreError> {
         let prefix = self.partition(partition);
-        let mut connection = self.pooled().await?;
+        let mut connection = self.pooled();
         let (mut cursor, mut found, mut seen) = ("0".to_owned(), Vec::new(), HashSet::new());
         loop {
             let mut scan = redis::cmd("SSCAN");
@@ -267,7 +269,7 @@ impl Store {
         for at in ids {
             pipe.cmd("HGETALL").arg(format!("{}run:{}", self.of_run(at.run), at.run));
         }
-        let mut connection = self.pooled().await?;
+        let mut connection = self.pooled();
         let answers: Vec<HashMap<String, String>> = pipe.query_async(&mut connection).await?;
         answers
             .iter()
@@ -294,7 +296,7 @@ impl Store {
             pipe.cmd("ZREVRANGEBYSCORE").arg(key).arg(&highest).arg("-inf");
             pipe.arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit + SAME_MILLISECOND_MAX);
         }
-        let mut connection = self.pooled().await?;
+        let mut connection = self.pooled();
         let answers: Vec<Vec<(String, f64)>> = pipe.query_async(&mut connection).await?;
         let mut found: Vec<Position> = answers
             .into_iter()
@@ -317,9 +319,10 @@ impl Store {
             reason: Some(reason.to_owned()),
             code: Some("stopped".to_owned()),
         };
-        let mut call = self.scripts.stop.key(self.of_run(run));
+        let prefix = self.of_run(run);
+        let mut call = self.scripts.stop.key(&prefix);
         call.arg(run.to_string()).arg(reason).arg(to_json(&outcome)).arg(nonce());
-        let answer: Vec<String> = self.call(&call, PATIENCE).await?;
+        let answer: Vec<String> = self.call_safely(&prefix, &call, PATIENCE, Unconfirmed::Fails).await?;
         Ok(match answer.first().map(String::as_str) {
             Some("missing") => Stopped::Missing,
             Some("ended") => Stopped::Ended(answer.get(1).cloned().unwrap_or_default()),
@@ -334,12 +337,14 @@ impl Store {
     /// # Errors
     /// When Redis can't be written.
     pub async fn resume(&self, run: RunId, resumable: Duration) -> Result<Resumed, StoreError> {
-        let mut call = self.scripts.resume.key(self.of_run(run));
+        let prefix = self.of_run(run);
+        let mut call = self.scripts.resume.key(&prefix);
         call.arg(run.to_string())
             .arg(u64::try_from(resumable.as_millis()).unwrap_or(u64::MAX))
             .arg(1)
             .arg(nonce());
-        let answer: Vec<redis::Value> = self.call(&call, PATIENCE).await?;
+        let answer: Vec<redis::Value> =
+            self.call_safely(&prefix, &call, PATIENCE, Unconfirmed::Fails).await?;
         let text = |index: usize| -> String {
             answer
                 .get(index)

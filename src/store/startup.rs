@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 
-use tracing::warn;
+use redis::RedisResult;
+use tracing::{info, warn};
 
+use super::connection::Link;
 use super::{Store, StoreError, keys};
+use crate::settings::{Level, RedisSettings};
 
 /// What to do about settings of Redis that could lose what was acknowledged.
 pub use crate::settings::Durability;
@@ -18,15 +21,21 @@ const REDIS_MAJOR_MIN: u32 = 7;
 const VALKEY_MAJOR_MIN: u32 = 8;
 
 impl Store {
-    pub(super) async fn check(&self, durability: Durability) -> Result<(), StoreError> {
-        let mut connection = self.shared.clone();
-        let info: String = redis::cmd("INFO").query_async(&mut connection).await?;
-        let info = parse_info(&info);
-        check_version(&info)?;
-        let doubts = doubts(&info);
+    pub(super) async fn check(&self, settings: &RedisSettings) -> Result<(), StoreError> {
+        let primaries = self.hub.primaries().await?;
+        let mut doubts = Vec::new();
+        for primary in &primaries {
+            let name = primary.link.name();
+            let checked = primary.link.unless_superseded(look_at(&primary.link)).await;
+            let (info, fsync) = checked.inspect_err(|error| self.hub.note(primary, error))?;
+            let info = parse_info(&info);
+            check_version(&info)?;
+            let found = doubts_about(&info, fsync.as_deref(), settings);
+            doubts.extend(found.into_iter().map(|doubt| format!("{name}: {doubt}")));
+        }
         if !doubts.is_empty() {
             let doubts = doubts.join("; ");
-            match durability {
+            match settings.require_durable {
                 Durability::Refuse => {
                     return Err(StoreError::Unfit(format!(
                         "Redis could lose acknowledged runs: {doubts}. Mend that, or set redis.require_durable = \"warn\""
@@ -35,6 +44,8 @@ impl Store {
                 Durability::Warn => warn!(doubts, "Redis could lose acknowledged runs"),
             }
         }
+        let names: Vec<&str> = primaries.iter().map(|primary| primary.link.name()).collect();
+        info!(durability = ?settings.durability, primaries = names.join(", "), "Redis is there");
         self.check_layout().await
     }
 
@@ -58,6 +69,19 @@ impl Store {
     }
 }
 
+/// What a primary says of itself, and how it writes its log; `None` where it may not be asked (as with some who host it).
+async fn look_at(link: &Link) -> RedisResult<(String, Option<String>)> {
+    let mut connection = link.shared().await?;
+    let info = redis::cmd("INFO").query_async(&mut connection).await?;
+    let fsync = redis::cmd("CONFIG").arg("GET").arg("appendfsync").query_async(&mut connection).await;
+    let fsync: Option<(String, String)> = match fsync {
+        Ok(found) => Some(found),
+        Err(error) if error.code().is_some() => None,
+        Err(error) => return Err(error),
+    };
+    Ok((info, fsync.map(|(_, value)| value)))
+}
+
 fn parse_info(info: &str) -> HashMap<&str, &str> {
     info.lines().filter_map(|line| line.trim().split_once(':')).collect()
 }
@@ -75,7 +99,8 @@ fn check_version(info: &HashMap<&str, &str>) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn doubts(info: &HashMap<&str, &str>) -> Vec<String> {
+/// What is less safe at a primary than `settings` ask for.
+fn doubts_about(info: &HashMap<&str, &str>, fsync: Option<&str>, settings: &RedisSettings) -> Vec<String> {
     let mut doubts = Vec::new();
     if info.get("aof_enabled").copied() != Some("1") {
         doubts.push(
@@ -85,6 +110,22 @@ fn doubts(info: &HashMap<&str, &str>) -> Vec<String> {
     match info.get("maxmemory_policy").copied() {
         None | Some("noeviction") => {}
         Some(policy) => doubts.push(format!("maxmemory-policy is {policy} (noeviction is needed)")),
+    }
+    match (settings.durability, fsync) {
+        (_, Some("no")) => doubts.push("appendfsync is no (everysec is needed at least)".to_owned()),
+        (Level::Always, Some("always")) | (Level::EverySecond | Level::Replicated, _) => {}
+        (Level::Always, Some(other)) => {
+            doubts.push(format!("appendfsync is {other}, and redis.durability asks for always"));
+        }
+        (Level::Always, None) => doubts.push("it does not say whether appendfsync is always".to_owned()),
+    }
+    let online = (0..).map_while(|number| info.get(format!("slave{number}").as_str()));
+    let online = online.filter(|replica| replica.contains("state=online")).count();
+    let wanted = usize::try_from(settings.wait_replicas).unwrap_or(usize::MAX);
+    if settings.durability == Level::Replicated && online < wanted {
+        doubts.push(format!(
+            "{online} replicas are connected, and redis.wait_replicas asks for {wanted}: nothing could be confirmed"
+        ));
     }
     doubts
 }
@@ -101,11 +142,32 @@ mod tests {
             check_version(&info).unwrap_err().to_string(),
             "Redis 6.2.14 is too old: 7.0 or newer is needed"
         );
-        assert_eq!(doubts(&info).len(), 2);
+        assert_eq!(doubts_about(&info, None, &settings("everysec")).len(), 2);
         let valkey = parse_info(
             "redis_version:7.2.4\nvalkey_version:9.1.2\naof_enabled:1\nmaxmemory_policy:noeviction",
         );
         assert!(check_version(&valkey).is_ok());
-        assert!(doubts(&valkey).is_empty());
+        assert!(doubts_about(&valkey, Some("everysec"), &settings("everysec")).is_empty());
+    }
+
+    fn settings(durability: &str) -> RedisSettings {
+        let key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+        let given = [("RAPIDBRIDGE_SEAL__KEY", key), ("RAPIDBRIDGE_REDIS__DURABILITY", durability)];
+        let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        crate::settings::Settings::load(None, given.into_iter()).unwrap().redis
+    }
+
+    #[test]
+    fn a_redis_that_is_less_safe_than_the_level_is_named() {
+        let alone = parse_info("redis_version:7.0.15\naof_enabled:1\nmaxmemory_policy:noeviction");
+        let doubts = |fsync, level| doubts_about(&alone, fsync, &settings(level)).join("; ");
+        assert_eq!(doubts(Some("always"), "always"), "");
+        assert!(doubts(Some("everysec"), "always").contains("appendfsync is everysec"));
+        assert!(doubts(None, "always").contains("does not say"));
+        assert!(doubts(Some("no"), "everysec").contains("appendfsync is no"));
+        assert!(doubts(Some("everysec"), "replicated").contains("0 replicas are connected"));
+        let replica = "ip=127.0.0.1,port=1,state=online,offset=1,lag=0";
+        let text = format!("aof_enabled:1\nslave0:ip=h,port=2,state=wait_bgsave\nslave1:{replica}");
+        assert!(doubts_about(&parse_info(&text), None, &settings("replicated")).is_empty());
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::runs::{BACKLOG_MAX, Exclusive, mutex, to_json};
-use super::{PATIENCE, Store, StoreError, keys};
+use super::{PATIENCE, Store, StoreError, Unconfirmed, keys};
 use crate::clock::Millis;
 use crate::id::TriggerId;
 use crate::run::RunRequest;
@@ -192,7 +192,8 @@ impl Store {
         missed: u64,
         runs: &[SlotRun],
     ) -> Result<Fired, StoreError> {
-        let mut call = self.scripts.fire.key(self.partition(partition));
+        let prefix = self.partition(partition);
+        let mut call = self.scripts.fire.key(&prefix);
         call.arg(due.trigger.as_str()).arg(due.at.0);
         call.arg(next.map_or_else(String::new, |next| next.0.to_string()));
         call.arg(newest_slot.0).arg(missed).arg(1).arg(BACKLOG_MAX);
@@ -209,7 +210,7 @@ impl Store {
             call.arg(run.wake.map_or_else(String::new, |wake| wake.0.to_string()));
             call.arg(overlap).arg(run.slot.0).arg(to_json(request));
         }
-        let answer: Vec<redis::Value> = self.call(&call, PATIENCE).await?;
+        let answer: Vec<redis::Value> = self.call_safely(&prefix, &call, PATIENCE, Unconfirmed::Goes).await?;
         let count = |index: usize| -> u64 {
             answer
                 .get(index)

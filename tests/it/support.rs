@@ -5,6 +5,7 @@ mod api;
 pub(crate) mod cluster;
 pub(crate) mod definitions;
 mod process;
+pub(crate) mod redis_group;
 mod verdict;
 
 use std::ffi::OsString;
@@ -69,7 +70,12 @@ pub(crate) fn path() -> Option<OsString> {
 
 /// A Redis of this test's own in `folder`.
 pub(crate) async fn redis(folder: &Path) -> RedisServer {
+    RedisServer::start(&redis_options(folder)).await.unwrap()
+}
+
+/// A Redis in `folder`, from where programs are looked for.
+fn redis_options(folder: &Path) -> Options {
     let private = Path::new(env!("CARGO_MANIFEST_DIR")).join(".redis/bin");
     let search = Search { program: None, folders: vec![private], path: path() };
-    RedisServer::start(&Options { search, ..Options::new(folder, None) }).await.unwrap()
+    Options { search, ..Options::new(folder, None) }
 }

@@ -31,8 +31,11 @@ pub struct Ledger {
     /// Requests with a lower epoch than one seen for the run before.
     pub stale_epochs: u64,
     /// Pages that are neither the next one nor the last one again; anything but itself after `completed`; a
-    /// `started` after pages.
+    /// `started` after pages. Rewinds are not among them.
     pub out_of_order: u64,
+    /// Where runs began again before the last page acknowledged, under a newer epoch: what a run does whose last
+    /// checkpoints Redis lost. From there on order is judged as before, so nothing can be skipped.
+    pub rewinds: Vec<Rewind>,
     /// Events of a run after `failed` or `stopped`: right after a resume, wrong without one.
     pub after_failure: u64,
     /// What was acknowledged more than once.
@@ -56,6 +59,26 @@ pub struct Duplicates {
     pub records: u64,
 }
 
+/// A run that began again at an earlier page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewind {
+    /// The run.
+    pub run: String,
+    /// The last page that was acknowledged before.
+    pub from: u64,
+    /// The page it began with; 0 when it began with its `started`.
+    pub to: u64,
+    /// When that came.
+    pub at: Instant,
+}
+
+impl Rewind {
+    /// How many acknowledged pages come again by it.
+    pub fn pages(&self) -> u64 {
+        self.from + 1 - self.to.max(1).min(self.from + 1)
+    }
+}
+
 /// One run.
 #[derive(Debug, Clone, Default)]
 pub struct RunLedger {
@@ -63,6 +86,10 @@ pub struct RunLedger {
     pub events: BTreeMap<String, EventLedger>,
     /// The highest page acknowledged; 0 before the first.
     pub last_acked_seq: u64,
+    /// The page acknowledged last.
+    position: u64,
+    /// The highest epoch that has sent a page.
+    page_epoch: u64,
     /// Every page acknowledged.
     pub acked_seqs: BTreeSet<u64>,
     /// When each epoch's first request came.
@@ -201,14 +228,23 @@ impl Ledger {
         if let Some(epoch) = received.epoch {
             run.epochs.entry(epoch).or_insert(received.at);
         }
-        let last = run.last_acked_seq;
+        let last = run.position;
         let order = judge_order(run, received);
+        if received.event == RECORD {
+            run.page_epoch = run.page_epoch.max(received.epoch.unwrap_or_default());
+        }
+        if let Order::Rewound(to) = order {
+            // What comes next is judged from here.
+            run.position = to.saturating_sub(1);
+            run.ended = None;
+            self.rewinds.push(Rewind { run: run_id.clone(), from: last, to, at: received.at });
+        }
         if is_stale {
             self.stale_epochs += 1;
             self.problem(format!("{}: its epoch is lower than {highest}, seen before", name(received)));
         }
         match order {
-            Order::Right => {}
+            Order::Right | Order::Rewound(_) => {}
             Order::Wrong => {
                 self.out_of_order += 1;
                 self.problem(format!(
@@ -241,6 +277,10 @@ impl Ledger {
             self.duplicates.records += message.record_ids.len() as u64;
         }
         run.last_acked_seq = run.last_acked_seq.max(seq);
+        // A page that waited here while a newer claim went back is no step forward of that one.
+        if received.epoch.unwrap_or_default() >= run.page_epoch {
+            run.position = seq;
+        }
         let resource = run.resources.entry(received.resource.clone().unwrap_or_default()).or_default();
         resource.total += message.record_ids.len() as u64;
         resource.unique.extend(message.record_ids.iter().cloned());
@@ -254,12 +294,14 @@ impl Ledger {
 }
 
 const RECORD: &str = "sync_job_run:record";
+const STARTED: &str = "sync_job_run:started";
 const COMPLETED: &str = "sync_job_run:completed";
 
 enum Order {
     Right,
     Wrong,
     AfterFailure,
+    Rewound(u64),
 }
 
 fn judge_order(run: &RunLedger, received: &Received) -> Order {
@@ -267,15 +309,29 @@ fn judge_order(run: &RunLedger, received: &Received) -> Order {
     if !CHAIN.contains(&received.event.as_str()) {
         return Order::Right;
     }
+    let last = run.position;
+    // Only a claim that has sent no page yet may go back, and only a newer one than those that have.
+    if received.epoch.is_some_and(|epoch| epoch > run.page_epoch) {
+        let back = match (received.event.as_str(), received.seq) {
+            (RECORD, Some(seq)) => (seq > 0 && seq < last).then_some(seq),
+            (STARTED, _) => (last > 0).then_some(0),
+            _ => None,
+        };
+        // The last page again is no rewind, unless the run had completed.
+        let is_over = run.ended.as_deref() == Some(COMPLETED);
+        let again = is_over && received.event == RECORD && received.seq == Some(last);
+        if let Some(to) = back.or(again.then_some(last)) {
+            return Order::Rewound(to);
+        }
+    }
     match run.ended.as_deref() {
         Some(COMPLETED) if received.event != COMPLETED => return Order::Wrong,
         Some(ended) if ended != COMPLETED && received.event != ended => return Order::AfterFailure,
         Some(_) | None => {}
     }
-    let last = run.last_acked_seq;
     let is_right = match received.event.as_str() {
         RECORD => received.seq.is_some_and(|seq| seq == last + 1 || (seq == last && seq > 0)),
-        "sync_job_run:started" => last == 0,
+        STARTED => last == 0,
         _ => true,
     };
     if is_right { Order::Right } else { Order::Wrong }
@@ -299,7 +355,7 @@ impl fmt::Display for Ledger {
         write!(
             f,
             "{} requests, {} acknowledged, {} pages, {} bad signatures, {} malformed, {} id conflicts, {} stale epochs, \
-             {} out of order, duplicates {:?}",
+             {} out of order, {} rewinds, duplicates {:?}",
             self.requests.len(),
             self.acknowledged,
             self.pages(),
@@ -308,6 +364,7 @@ impl fmt::Display for Ledger {
             self.id_conflicts,
             self.stale_epochs,
             self.out_of_order,
+            self.rewinds.len(),
             self.duplicates,
         )?;
         for (id, run) in self.runs.iter().take(5) {

@@ -257,3 +257,39 @@ async fn pages_after_a_failure_may_be_a_resume_and_are_counted_apart() {
     sender.page("c", 2, r#"{"id":2}"#).await;
     assert_eq!(receiver.read(|ledger| (ledger.after_failure, ledger.out_of_order)), (1, 0));
 }
+
+#[tokio::test]
+async fn a_newer_claim_may_go_back_but_not_skip_and_an_older_one_may_not_go_back() {
+    let (receiver, mut sender) = pair().await;
+    for (id, seq) in [("a", 1), ("b", 2), ("c", 3)] {
+        sender.page(id, seq, r#"{"id":1}"#).await;
+    }
+    sender.page("b", 2, r#"{"id":1}"#).await;
+    assert_eq!(receiver.read(|ledger| (ledger.rewinds.len(), ledger.out_of_order)), (0, 1), "the same claim");
+    sender.page("c", 3, r#"{"id":1}"#).await;
+    let wrong = receiver.read(|ledger| ledger.out_of_order);
+    sender.epoch = 8;
+    sender.page("b", 2, r#"{"id":1}"#).await;
+    let rewinds = receiver.read(|ledger| ledger.rewinds.clone());
+    let [rewind] = rewinds.as_slice() else { panic!("{rewinds:?}") };
+    assert_eq!((rewind.from, rewind.to, rewind.pages()), (3, 2, 2));
+    sender.page("d", 4, r#"{"id":1}"#).await;
+    assert_eq!(receiver.read(|ledger| ledger.out_of_order), wrong + 1, "page 3 was skipped after the rewind");
+    sender.page("b", 2, r#"{"id":1}"#).await;
+    assert_eq!(receiver.read(|ledger| ledger.rewinds.len()), 1, "once a claim");
+}
+
+#[tokio::test]
+async fn a_newer_claim_may_go_back_behind_the_end() {
+    let (receiver, mut sender) = pair().await;
+    sender.lifecycle("s", "started").await;
+    sender.page("a", 1, r#"{"id":1}"#).await;
+    sender.lifecycle("e", "completed").await;
+    sender.epoch = 8;
+    sender.page("a", 1, r#"{"id":1}"#).await;
+    sender.lifecycle("e", "completed").await;
+    receiver.read(|ledger| {
+        assert_eq!((ledger.rewinds.len(), ledger.out_of_order), (1, 0), "{ledger}");
+        assert_eq!(ledger.run(RUN).ended.as_deref(), Some("sync_job_run:completed"));
+    });
+}

@@ -13,4 +13,7 @@ for i = 2, #ARGV, 5 do
     redis.call('ZADD', P .. 'contents', NOW, ARGV[i + 3])
   end
 end
-return {'ok', text(redis.call('INCR', P .. 'generation'))}
+-- Never a number it had before: not even when Redis lost the last ones.
+generation = fresh_epoch(generation)
+redis.call('SET', P .. 'generation', generation)
+return {'ok', generation}

@@ -157,6 +157,8 @@ end
 --   run, epoch, owner, rev, status, decided ('1' or '0'), checkpoint, log line or '', bytes staged after it,
 --   n, n × (stage name, bytes), m, m × stage name to drop
 -- Returns 'ok', 'done' when this very write happened before (its answer was lost), or 'lost'.
+-- When Redis is behind its owner (it lost saves, as a replica may have that became the primary), the owner can't go on
+-- and lets go: the run returns to its backlog at once, to go on from the checkpoint there is.
 local function write(at)
   local id, epoch, owner, rev = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local run = redis.call('HMGET', run_key(id), 'place', 'epoch', 'owner', 'rev', 'settled')
@@ -164,6 +166,12 @@ local function write(at)
   if run[5] == epoch .. ':' .. rev then return 'done' end
   if run[1] ~= 'leased' then return 'lost' end
   if run[4] == rev then return 'done' end
+  if tonumber(run[4]) + 1 < tonumber(rev) then
+    leave(id)
+    to_backlog(id)
+    redis.call('HDEL', run_key(id), 'worker')
+    log(id, '{"what":"rewound","note":"Redis lost saves up to number ' .. tonumber(rev) - 1 .. ', goes on from ' .. run[4] .. '"}')
+  end
   if tonumber(run[4]) + 1 ~= tonumber(rev) then return 'lost' end
   redis.call('HSET', run_key(id), 'rev', rev, 'status', ARGV[at + 4], 'decided', ARGV[at + 5],
     'checkpoint', ARGV[at + 6], 'crashes', '0', 'updated', NOW)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rapidbridge::clock::Millis;
 use rapidbridge::definition::job::ErrorHandling;
-use rapidbridge::id::RunId;
+use rapidbridge::id::{EnvironmentId, RunId};
 use rapidbridge::json::Json;
 use rapidbridge::redis_server::RedisServer;
 use rapidbridge::run::{Outcome, Revisions, RunRequest, Status};
@@ -21,71 +21,63 @@ use super::LEASE;
 use crate::support::{self, eventually};
 
 /// How deep the ready stream is kept.
-pub(super) const DEPTH: usize = 4;
+pub(crate) const DEPTH: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) struct Bench {
-    pub(super) store: Store,
-    pub(super) settings: Settings,
-    pub(super) redis: RedisServer,
-    pub(super) folder: TempDir,
+pub(crate) struct Bench {
+    pub(crate) store: Store,
+    pub(crate) settings: Settings,
+    pub(crate) redis: RedisServer,
+    pub(crate) folder: TempDir,
 }
 
 impl Bench {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let redis = support::redis(&folder.path().join("redis")).await;
+        Self::over(redis, folder, &[]).await
+    }
+
+    /// Over `redis`, with settings beyond the bench's own.
+    pub(crate) async fn over(redis: RedisServer, folder: TempDir, more: &[(&str, &str)]) -> Self {
         let given = [
             ("RAPIDBRIDGE_REDIS__URL", redis.url()),
             ("RAPIDBRIDGE_REDIS__PARTITIONS", "1"),
             ("RAPIDBRIDGE_SEAL__KEY", support::SEAL_KEY),
         ];
-        let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let settings = Settings::load(None, given.into_iter()).unwrap();
+        let given = given.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings = Settings::load(None, given.collect::<Vec<_>>().into_iter()).unwrap();
         let store = Store::open(&settings.redis, &settings.environment).await.unwrap();
         Self { store, settings, redis, folder }
     }
 
     /// A request of `account` for `job`, made at this time.
-    pub(super) fn request(&self, account: &str, job: &str, created_at: i64) -> RunRequest {
-        RunRequest {
-            id: RunId::new(0),
-            environment: self.store.environment().clone(),
-            job: job.parse().unwrap(),
-            account: account.parse().unwrap(),
-            webhooks: vec!["hook".parse().unwrap()],
-            args: Json::empty_object(),
-            error_handling: ErrorHandling::Ignore,
-            ignore_previous_run: false,
-            slot: None,
-            replay_of: None,
-            revisions: Revisions { job: "j".into(), integration: "i".into() },
-            created_at: Millis(created_at),
-        }
+    pub(crate) fn request(&self, account: &str, job: &str, created_at: i64) -> RunRequest {
+        request(self.store.environment(), account, job, created_at)
     }
 
     /// Puts a run into its account's backlog.
-    pub(super) async fn push(&self, account: &str, job: &str, created_at: i64) -> RunId {
+    pub(crate) async fn push(&self, account: &str, job: &str, created_at: i64) -> RunId {
         let request = self.request(account, job, created_at);
         let enqueued = self.store.enqueue(&request, Exclusive::Yes, None).await.unwrap();
         assert_eq!(enqueued, Enqueued::Created(request.id));
         request.id
     }
 
-    pub(super) async fn tend(&self) -> Tended {
+    pub(crate) async fn tend(&self) -> Tended {
         self.store.tend(0, DEPTH, LEASE).await.unwrap()
     }
 
-    pub(super) async fn record(&self, run: RunId) -> RunRecord {
+    pub(crate) async fn record(&self, run: RunId) -> RunRecord {
         self.store.run(run).await.unwrap().unwrap()
     }
 
-    pub(super) async fn place(&self, run: RunId) -> String {
+    pub(crate) async fn place(&self, run: RunId) -> String {
         self.record(run).await.place
     }
 
     /// The next run there is; keeps tending until there is one.
-    pub(super) async fn claim(&self, worker: &str) -> Claim {
+    pub(crate) async fn claim(&self, worker: &str) -> Claim {
         let mut reader = ReadyReader::new(self.store.clone(), worker.to_owned());
         eventually("a run to claim", async || {
             self.tend().await;
@@ -100,7 +92,7 @@ impl Bench {
     }
 
     /// Ends a claimed run as completed.
-    pub(super) async fn finish(&self, claim: &Claim) {
+    pub(crate) async fn finish(&self, claim: &Claim) {
         let outcome = Outcome { status: Status::Completed, reason: None, code: None };
         let write = write(Status::Completed, b"{}");
         assert!(
@@ -112,7 +104,7 @@ impl Bench {
     }
 
     /// Ends a claimed run as failed, with a stage.
-    pub(super) async fn fail(&self, claim: &Claim) {
+    pub(crate) async fn fail(&self, claim: &Claim) {
         let outcome = Outcome { status: Status::Failed, reason: Some("no".into()), code: Some("x".into()) };
         let write = Write { put: vec![("s1", b"bytes")], staged: 5, ..write(Status::Failed, b"{}") };
         assert!(
@@ -123,27 +115,27 @@ impl Bench {
         );
     }
 
-    pub(super) async fn save(&self, claim: &Claim, rev: u64, checkpoint: &[u8]) -> bool {
+    pub(crate) async fn save(&self, claim: &Claim, rev: u64, checkpoint: &[u8]) -> bool {
         let write = write(Status::Running, checkpoint);
         self.store.save(fence(claim, rev), &write, LEASE, PATIENCE).await.unwrap().is_some()
     }
 
-    pub(super) async fn park(&self, claim: &Claim, rev: u64, wake: Millis) -> bool {
+    pub(crate) async fn park(&self, claim: &Claim, rev: u64, wake: Millis) -> bool {
         let write = write(Status::Retrying, b"{}");
         self.store.park(fence(claim, rev), &write, wake, "a test", PATIENCE).await.unwrap()
     }
 
-    pub(super) async fn release(&self, claim: &Claim, rev: u64) -> bool {
+    pub(crate) async fn release(&self, claim: &Claim, rev: u64) -> bool {
         self.store.release(fence(claim, rev), &write(Status::Running, b"{}"), PATIENCE).await.unwrap()
     }
 
     /// A key of the partition.
-    pub(super) fn key(&self, name: &str) -> String {
+    pub(crate) fn key(&self, name: &str) -> String {
         format!("{}{name}", rapidbridge::store::keys::partition(self.store.environment(), 0))
     }
 
     /// A command behind the store's back.
-    pub(super) async fn raw<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+    pub(crate) async fn raw<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let client = redis::Client::open(self.redis.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut command = redis::cmd(words[0]);
@@ -152,17 +144,35 @@ impl Bench {
     }
 
     /// The run's hash as it is.
-    pub(super) async fn hash(&self, run: RunId) -> HashMap<String, String> {
+    pub(crate) async fn hash(&self, run: RunId) -> HashMap<String, String> {
         self.raw(&["HGETALL", &self.key(&format!("run:{run}"))]).await
     }
 }
 
 /// The fence of a claim's write; `step` 1 is its first.
-pub(super) fn fence(claim: &Claim, step: u64) -> Fence<'_> {
+pub(crate) fn fence(claim: &Claim, step: u64) -> Fence<'_> {
     Fence { run: claim.request.id, epoch: claim.epoch, owner: &claim.owner, rev: claim.rev + step }
 }
 
-pub(super) fn write(status: Status, checkpoint: &[u8]) -> Write<'_> {
+pub(crate) fn write(status: Status, checkpoint: &[u8]) -> Write<'_> {
     let log = r#"{"what":"a write"}"#;
     Write { status, decided: false, checkpoint, log, staged: 0, put: Vec::new(), drop: Vec::new() }
+}
+
+/// A request of `account` for `job` in partition 0, made at this time.
+pub(crate) fn request(environment: &EnvironmentId, account: &str, job: &str, created_at: i64) -> RunRequest {
+    RunRequest {
+        id: RunId::new(0),
+        environment: environment.clone(),
+        job: job.parse().unwrap(),
+        account: account.parse().unwrap(),
+        webhooks: vec!["hook".parse().unwrap()],
+        args: Json::empty_object(),
+        error_handling: ErrorHandling::Ignore,
+        ignore_previous_run: false,
+        slot: None,
+        replay_of: None,
+        revisions: Revisions { job: "j".into(), integration: "i".into() },
+        created_at: Millis(created_at),
+    }
 }

@@ -131,10 +131,24 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> (u16, String) {
+        self.call_with(method, path, body, &[]).await
+    }
+
+    /// As [`Api::call`], with further headers.
+    pub(crate) async fn call_with(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> (u16, String) {
         let mut last = None;
         for url in &self.urls {
             let mut request =
                 self.http.request(method.clone(), format!("{url}{path}")).bearer_auth(&self.token);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
             if let Some(body) = body {
                 request = request.header("content-type", "application/json").body(body.to_string());
             }

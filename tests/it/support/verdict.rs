@@ -13,6 +13,8 @@ pub(crate) struct Expected {
     pub(crate) duplicates: u64,
     /// Pages that may come under another id at most: another event came in between (rule 1).
     pub(crate) renamed: u64,
+    /// Times that runs may begin again at an earlier page, because Redis lost their last checkpoints.
+    pub(crate) rewinds: usize,
     /// `record_error` events that must have come, each counted once.
     pub(crate) record_errors: u64,
 }
@@ -58,6 +60,7 @@ pub(crate) fn judge(
         must("id conflicts", ledger.id_conflicts, 0..=0);
         must("out of order", ledger.out_of_order, 0..=0);
         must("stale epochs", ledger.stale_epochs, 0..=0);
+        must("rewinds", ledger.rewinds.len() as u64, 0..=expected.rewinds as u64);
         must("pages twice", ledger.duplicates.pages, 0..=expected.duplicates);
         must("pages with two ids", with_two_ids(ledger, run), 0..=expected.renamed);
         must("missing pages", ours.missing_seqs().len() as u64, 0..=0);

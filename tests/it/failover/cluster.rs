@@ -1,0 +1,98 @@
+//! A cluster promotes a replica, and moves a slot.
+
+use std::time::Instant;
+
+use super::{account, acknowledged, assert_all_completed, measure, more_pages, prefix, under_way};
+use crate::support::redis_group::RedisGroup;
+use crate::support::{Expected, PATIENCE, definitions, eventually, judge};
+use rapidbridge::playground::helpdesk::Resource;
+
+#[tokio::test]
+async fn a_primary_of_a_cluster_that_is_killed_is_replaced_and_no_run_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut group = RedisGroup::cluster(folder.path()).await;
+    let (mut cluster, runs) = under_way(&group).await;
+    more_pages(&cluster, 30).await;
+    let victim = group.primary_of(0, &prefix(0)).await;
+    let killed = Instant::now();
+    group.nodes[victim].kill().await.unwrap();
+    group.wait_for_role(victim + 3, "master").await;
+    assert_all_completed(&mut cluster, &runs, killed).await;
+    measure::report_stall("cluster", &cluster, killed);
+    // What is new goes everywhere.
+    let mut again = Vec::new();
+    for number in 0..4 {
+        again.push(cluster.api.push("nested", &account(number), "backend").await);
+    }
+    assert_all_completed(&mut cluster, &again, killed).await;
+}
+
+#[tokio::test]
+async fn what_a_clusters_new_primary_lacks_comes_again_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut group = RedisGroup::cluster(folder.path()).await;
+    let (mut cluster, runs) = under_way(&group).await;
+    more_pages(&cluster, 24).await;
+    let victim = group.primary_of(0, &prefix(0)).await;
+    let mut ours = Vec::new();
+    for (number, run) in runs.iter().enumerate() {
+        if group.primary_of(0, &prefix(number)).await == victim {
+            ours.push(run.clone());
+        }
+    }
+    group.cut_off(victim + 3).await;
+    let before: Vec<u64> =
+        cluster.receiver.read(|ledger| ours.iter().map(|run| acknowledged(ledger, run)).collect());
+    let all_went_on =
+        |ledger: &_| ours.iter().zip(&before).all(|(run, before)| acknowledged(ledger, run) > *before + 1);
+    cluster.receiver.wait_for("all its runs to go on", PATIENCE, all_went_on).await.unwrap();
+    let killed = Instant::now();
+    group.nodes[victim].kill().await.unwrap();
+    group.wait_for_role(victim + 3, "master").await;
+    let rewinds = assert_all_completed(&mut cluster, &runs, killed).await;
+    let mut back: Vec<&String> = rewinds.iter().map(|rewind| &rewind.run).collect();
+    back.sort_unstable();
+    ours.sort_unstable();
+    assert_eq!(back, ours.iter().collect::<Vec<_>>(), "the runs of the lost primary, and no others");
+}
+
+/// While a slot is on its way, a script would find some of its keys at one node and some at the other: it has to wait.
+#[tokio::test]
+async fn a_slot_that_moves_to_another_node_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let group = RedisGroup::cluster(folder.path()).await;
+    let (mut cluster, runs) = under_way(&group).await;
+    more_pages(&cluster, 24).await;
+    let from = group.primary_of(0, &prefix(0)).await;
+    let to = (from + 1) % 3;
+    let slot: u64 = group.ask(0, &["CLUSTER", "KEYSLOT", &prefix(0)]).await;
+    let slot = slot.to_string();
+    let (from_id, to_id): (String, String) =
+        (group.ask(from, &["CLUSTER", "MYID"]).await, group.ask(to, &["CLUSTER", "MYID"]).await);
+    let started = Instant::now();
+    let _: String = group.ask(to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]).await;
+    let _: String = group.ask(from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).await;
+    let port = group.nodes[to].port().unwrap().to_string();
+    let keys: Vec<String> = group.ask(from, &["CLUSTER", "GETKEYSINSLOT", &slot, "10000"]).await;
+    assert!(keys.len() > 10, "{keys:?}");
+    // One by one, with the product at work meanwhile.
+    for key in &keys {
+        let _: String = group.ask(from, &["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]).await;
+    }
+    let left: Vec<String> = group.ask(from, &["CLUSTER", "GETKEYSINSLOT", &slot, "10"]).await;
+    assert!(left.is_empty(), "written while the slot was on its way: {left:?}");
+    for node in [to, from] {
+        let _: String = group.ask(node, &["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]).await;
+    }
+    let rewinds = assert_all_completed(&mut cluster, &runs, started).await;
+    assert!(rewinds.is_empty(), "nothing was lost: {rewinds:?}");
+    eventually("all to know the slot's new node", async || {
+        (group.primary_of(from, &prefix(0)).await == to).then_some(())
+    })
+    .await;
+    cluster.apply(vec![definitions::job("tickets", definitions::tickets())]).await;
+    let run = cluster.api.push("tickets", "acme", "backend").await;
+    cluster.api.ended(&run).await;
+    let expected = Expected { duplicates: 2 * runs.len() as u64, ..Expected::default() };
+    judge(&cluster.helpdesk, &cluster.receiver, &run, &[Resource::Tickets], expected);
+}
