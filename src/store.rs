@@ -7,6 +7,7 @@
 //! Three kinds of connection: a dedicated one for each blocking read ([`ready`]), one shared multiplexed
 //! connection for the hot path, and a pool for everything else.
 
+pub mod audit;
 pub mod definitions;
 pub mod keys;
 pub mod lease;

@@ -10,7 +10,7 @@ const BATCH: usize = 200;
 /// Crashes in a row, without a checkpoint between, after which a run is poison.
 const CRASHES_MAX: u32 = 3;
 /// How long a consumer may be idle before it is removed; a worker reads every two seconds.
-const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(3600);
+pub(super) const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(3600);
 
 /// What tending one partition did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -23,6 +23,7 @@ macro_rules! scripts {
 
 scripts! {
     apply,
+    audit,
     claim,
     close_gate,
     enqueue,

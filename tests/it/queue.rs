@@ -1,6 +1,7 @@
 //! The queue over a real Redis, without processes: places, leases, fences, keys that runs wait for, and what Redis
 //! may lose.
 
+mod audit;
 mod bench;
 mod fence;
 mod mend;
