@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{PATIENCE, Store, StoreError, keys};
 use crate::clock::{self, Millis};
 use crate::definition::{Document, Kind};
+use crate::json::Unknown;
 use crate::seal::Sealer;
 
 /// The member that stands for a sealed value.
@@ -42,6 +43,9 @@ pub struct Record {
     pub created_at: Millis,
     /// When it changed last.
     pub updated_at: Millis,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    unknown: Unknown,
 }
 
 /// What applying one document does.
@@ -305,7 +309,8 @@ impl Definitions {
         call.arg(&snapshot.generation);
         for document in documents {
             let before = snapshot.records.get(&(document.kind, document.id.clone()));
-            let record = self.seal(document, before.map_or(now, |record| record.created_at), now)?;
+            let mut record = self.seal(document, before.map_or(now, |record| record.created_at), now)?;
+            record.unknown = before.map(|record| record.unknown.clone()).unwrap_or_default();
             call.arg(document.kind.as_str()).arg(&document.id).arg(super::runs::to_json(&record));
             match document.kind {
                 Kind::Integration | Kind::SyncJob => {
@@ -356,7 +361,7 @@ impl Definitions {
         hash.update(without_secrets(document.kind, &body).to_string());
         hash.update(super::runs::to_json(&fingerprints));
         let revision: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Ok(Record { body, fingerprints, revision, created_at, updated_at })
+        Ok(Record { body, fingerprints, revision, created_at, updated_at, unknown: Unknown::default() })
     }
 
     /// A definition with its secrets opened.

@@ -38,6 +38,7 @@ scripts! {
     resume,
     save,
     schedule,
+    set_aside,
     stop,
     tend,
 }
