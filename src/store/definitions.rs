@@ -3,7 +3,7 @@
 //! Jobs and integrations are kept under their content's address as well: a run pins the addresses it started
 //! with and executes those, whatever is applied later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -222,7 +222,8 @@ impl Definitions {
         Ok(command.query_async(&mut self.store.shared.clone()).await?)
     }
 
-    /// Forgets contents that are not current and were last pinned before `before`.
+    /// Forgets contents that are not current, were last pinned before `before`, and that no run which has not ended
+    /// executes, however long ago it was made.
     ///
     /// # Errors
     /// When Redis can't be reached.
@@ -236,10 +237,16 @@ impl Definitions {
             return Ok(0);
         }
         let snapshot = self.snapshot().await?;
+        let mut used: HashSet<String> =
+            snapshot.records.values().map(|record| record.revision.clone()).collect();
+        for partition in 0..self.store.partitions() {
+            let live = self.store.live_runs(partition).await?.into_iter();
+            used.extend(live.flat_map(|request| [request.revisions.job, request.revisions.integration]));
+        }
         let mut pipe = redis::pipe();
         let mut gone = 0;
         for address in &old {
-            if snapshot.records.values().any(|record| record.revision == *address) {
+            if used.contains(address) {
                 pipe.cmd("ZADD").arg(&key).arg("XX").arg(clock::now().0).arg(address).ignore();
             } else {
                 pipe.cmd("DEL").arg(format!("{}content:{address}", self.prefix())).ignore();

@@ -6,6 +6,7 @@ mod bench;
 mod fence;
 mod mend;
 mod order;
+mod retention;
 
 use std::time::Duration;
 

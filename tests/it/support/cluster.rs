@@ -202,6 +202,11 @@ impl Cluster {
         alive.chain(&self.gone).map(|log| std::fs::read_to_string(log).unwrap_or_default()).collect()
     }
 
+    /// The settings of its processes.
+    pub(crate) fn settings(&self) -> &[(String, String)] {
+        &self.settings
+    }
+
     /// Where everything is kept.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
