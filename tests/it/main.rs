@@ -19,3 +19,4 @@ mod queue;
 mod rate_limit;
 mod schedule;
 mod security;
+mod upgrade;
