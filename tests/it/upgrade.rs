@@ -7,6 +7,7 @@
 
 mod age;
 mod dump;
+mod later;
 mod record;
 
 use std::collections::BTreeSet;
@@ -61,7 +62,6 @@ async fn a_state_recorded_now_is_gone_on_from() {
         let left = state.runs.iter().find(|left| left.name == name).unwrap();
         assert_eq!(left.place, place, "{left:?}");
     }
-    #[expect(clippy::disallowed_methods, reason = "the one switch of this test")]
     if std::env::var_os("RECORD_STATE").is_some() {
         let text = serde_json::to_string_pretty(&state).unwrap() + "\n";
         std::fs::write(folder().join(format!("{}.json", state.version)), text).unwrap();
@@ -90,8 +90,7 @@ async fn finish(state: &State) {
     }
     watermarks_and_keys_still_count(state, &cluster).await;
     the_trigger_goes_on(&cluster, clock).await;
-    let settings = rapidbridge::settings::Settings::load(None, cluster.settings().iter().cloned()).unwrap();
-    let store = rapidbridge::store::Store::open(&settings.redis, &settings.environment).await.unwrap();
+    let store = cluster.store().await;
     eventually("everything to be in its place", async || {
         store.audit().await.unwrap().is_clean().then_some(())
     })

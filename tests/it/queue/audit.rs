@@ -4,6 +4,7 @@ use rapidbridge::clock::Millis;
 use rapidbridge::store::audit::Audit;
 
 use super::bench::Bench;
+use crate::support::{Setup, definitions};
 
 async fn audit(bench: &Bench) -> Audit {
     bench.store.audit().await.unwrap()
@@ -41,16 +42,27 @@ async fn what_is_in_order_is_found_in_order() {
     assert!(found.is_clean(), "{found}");
 }
 
-/// Breaks one thing behind the store's back; exactly that is found.
+/// What breaks something, what mends it, and a word of what is found.
+type Case<'c> = ([&'c str; 4], [&'c str; 4], String);
+
+/// Breaks one thing after the other behind the store's back; it is named until it is mended.
+async fn each_is_named(bench: &Bench, cases: Vec<Case<'_>>) {
+    for (breaks, mends, word) in cases {
+        command(bench, breaks).await;
+        let found = audit(bench).await;
+        assert!(found.to_string().contains(&word), "{breaks:?}: {word:?} is not in {found}");
+        command(bench, mends).await;
+        let found = audit(bench).await;
+        assert!(found.is_clean(), "after {mends:?}: {found}");
+    }
+}
+
 #[tokio::test]
-async fn every_thing_that_is_out_of_place_is_named() {
+async fn every_run_that_is_out_of_place_is_named() {
     let bench = Bench::start().await;
     let [parked, ended, leased, waiting, ready, backlog] = in_every_place(&bench).await;
     let now = bench.store.now().await.unwrap().0.to_string();
-    let (run, stage) = (format!("run:{ended}"), format!("stage:{ended}"));
-    let created: String = bench.raw(&["ZSCORE", &bench.key("runs"), &ended]).await;
-    // What breaks it, what mends it, and a word of what is found.
-    let cases: Vec<([&str; 4], [&str; 4], String)> = vec![
+    let cases = vec![
         (
             ["ZREM", "parked", &parked, ""],
             ["ZADD", "parked", &now, &parked],
@@ -85,6 +97,17 @@ async fn every_thing_that_is_out_of_place_is_named() {
             format!("{ready}: it is ready, and is not counted as live"),
         ),
         (["SADD", "live", &ended, ""], ["SREM", "live", &ended, ""], format!("{ended} in live")),
+    ];
+    each_is_named(&bench, cases).await;
+}
+
+#[tokio::test]
+async fn every_key_without_an_owner_is_named() {
+    let bench = Bench::start().await;
+    let [_, ended, ..] = in_every_place(&bench).await;
+    let (run, stage) = (format!("run:{ended}"), format!("stage:{ended}"));
+    let created: String = bench.raw(&["ZSCORE", &bench.key("runs"), &ended]).await;
+    let cases = vec![
         (["ZREM", "runs", &ended, ""], ["ZADD", "runs", &created, &ended], "no list names it".into()),
         (["ZADD", "runs", "1", "gone"], ["ZREM", "runs", "gone", ""], "gone in runs".into()),
         (
@@ -141,14 +164,7 @@ async fn every_thing_that_is_out_of_place_is_named() {
             "novelty:x: it is no kind of key that is known".into(),
         ),
     ];
-    for (breaks, mends, word) in cases {
-        command(&bench, breaks).await;
-        let found = audit(&bench).await;
-        assert!(found.to_string().contains(&word), "{breaks:?}: {word:?} is not in {found}");
-        command(&bench, mends).await;
-        let found = audit(&bench).await;
-        assert!(found.is_clean(), "after {mends:?}: {found}");
-    }
+    each_is_named(&bench, cases).await;
 }
 
 #[tokio::test]
@@ -164,6 +180,35 @@ async fn entries_that_nobody_knows_and_contents_without_a_list_are_named() {
     assert_eq!(found.leftovers.len(), 2, "{found}");
     assert!(found.to_string().contains("run gone does not know it"), "{found}");
     assert!(found.to_string().contains("content:abc: no list names it"), "{found}");
+}
+
+/// Each slice is judged at one moment: while runs go from place to place, nothing is found out of place.
+#[tokio::test]
+async fn an_audit_is_right_while_runs_are_at_work() {
+    let cluster = Setup { workers: 2, ..Setup::default() }.start().await;
+    let token = &cluster.helpdesk.settings().token;
+    let mut documents = vec![definitions::job("nested", definitions::nested())];
+    let accounts: Vec<String> = (0..6).map(|number| format!("account-{number}")).collect();
+    documents.extend(accounts.iter().map(|id| definitions::account(id, &cluster.helpdesk.url(), token)));
+    cluster.apply(documents).await;
+    let store = cluster.store().await;
+    let mut audits = 0;
+    for round in 0..4 {
+        let mut runs = Vec::new();
+        for account in &accounts {
+            runs.push(cluster.api.push("nested", account, "backend").await);
+        }
+        // Some are stopped wherever they are.
+        cluster.api.post(&format!("/sync-job-run/{}/stop", runs[round]), &serde_json::json!({})).await;
+        for run in &runs {
+            while !cluster.api.run(run).await.has_ended() {
+                let found = store.audit().await.unwrap();
+                assert!(found.is_clean(), "{found}");
+                audits += 1;
+            }
+        }
+    }
+    assert!(audits > 3, "{audits} audits while runs were at work");
 }
 
 async fn command(bench: &Bench, words: [&str; 4]) {

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use rapidbridge::definition::Kind;
 use rapidbridge::store::audit::Sweep;
 use rapidbridge::store::ready::ReadyReader;
 use serde_json::json;
 
 use super::LEASE;
 use super::bench::Bench;
-use crate::support::{Cluster, Setup, definitions, eventually};
+use crate::support::{Setup, definitions, eventually};
 
 /// More than one call of a script handles twice over.
 const MANY: usize = 450;
@@ -134,12 +133,6 @@ async fn the_sweep_removes_what_has_no_owner_and_nothing_else() {
     assert_eq!(bench.claim("w").await.request.id, kept);
 }
 
-/// A store like the cluster's processes have.
-async fn store(cluster: &Cluster) -> rapidbridge::store::Store {
-    let settings = rapidbridge::settings::Settings::load(None, cluster.settings().iter().cloned()).unwrap();
-    rapidbridge::store::Store::open(&settings.redis, &settings.environment).await.unwrap()
-}
-
 #[tokio::test]
 async fn deleted_accounts_and_triggers_leave_nothing() {
     let cluster = Setup::default().start().await;
@@ -149,7 +142,7 @@ async fn deleted_accounts_and_triggers_leave_nothing() {
     cluster.apply(vec![definitions::job("tickets", definitions::tickets()), rests, ticks]).await;
     let run = cluster.api.push("tickets", "acme", "backend").await;
     assert_eq!(cluster.api.ended(&run).await.status, "completed");
-    let store = store(&cluster).await;
+    let store = cluster.store().await;
     let keys = async |pattern: &str| {
         let client = redis::Client::open(cluster.redis.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -162,13 +155,8 @@ async fn deleted_accounts_and_triggers_leave_nothing() {
     assert_eq!(keys("*}:watermarks:acme").await.len(), 1);
     let found = store.audit().await.unwrap();
     assert!(found.is_clean(), "{found}");
-    let documents = [(Kind::Trigger, "rests"), (Kind::Trigger, "ticks"), (Kind::Account, "acme")];
-    for (kind, id) in documents {
-        let path = match kind {
-            Kind::Trigger => "sync-job-cron-trigger",
-            _ => "integrated-account",
-        };
-        let (status, text) = cluster.api.call(reqwest::Method::DELETE, &format!("/{path}/{id}"), None).await;
+    for path in ["sync-job-cron-trigger/rests", "sync-job-cron-trigger/ticks", "integrated-account/acme"] {
+        let (status, text) = cluster.api.call(reqwest::Method::DELETE, &format!("/{path}"), None).await;
         assert_eq!(status, 200, "{text}");
     }
     eventually("nothing of them to be left", async || store.audit().await.unwrap().is_clean().then_some(()))

@@ -14,7 +14,7 @@ use super::dump::{self, Key};
 use crate::support::{Api, Cluster, PATIENCE, Run, Setup, definitions, hold_at, limit_at};
 
 /// A key that a client gave to the push of the run `done`.
-pub(super) const IDEMPOTENCY_KEY: &str = "the-client's-own-key";
+const IDEMPOTENCY_KEY: &str = "the-client's-own-key";
 
 /// How long a run waits that the source limits, or whose webhook is away: longer than a recording takes.
 const WAIT_SECONDS: u64 = 300;
@@ -192,13 +192,7 @@ async fn push_all(cluster: &Cluster) -> Vec<Pushed> {
 
 /// Pushes the run `done` with a key of the client's own; with the same key it is the same run.
 pub(super) async fn push_with_key(api: &Api) -> String {
-    let body = json!({ "sync_job_id": "tickets", "integrated_account_id": "done", "webhook_id": "done" });
-    let request = reqwest::Client::new().post(format!("{}/sync-job-run", api.urls[0]));
-    let request = request.bearer_auth(crate::support::TOKEN).header("idempotency-key", IDEMPOTENCY_KEY);
-    let request = request.header("content-type", "application/json").body(body.to_string());
-    let text = request.send().await.unwrap().text().await.unwrap();
-    let run: Value = serde_json::from_str(&text).unwrap();
-    run["id"].as_str().unwrap_or_else(|| panic!("no run: {text}")).to_owned()
+    api.with_key(IDEMPOTENCY_KEY).push("tickets", "done", "done").await
 }
 
 async fn wait_for_places(api: &Api, stands: &Stands, runs: &[Pushed]) {
