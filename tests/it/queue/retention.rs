@@ -159,8 +159,13 @@ async fn deleted_accounts_and_triggers_leave_nothing() {
         let (status, text) = cluster.api.call(reqwest::Method::DELETE, &format!("/{path}"), None).await;
         assert_eq!(status, 200, "{text}");
     }
+    assert_eq!(keys("*}:watermarks:acme").await.len(), 0, "at once, not with some later sweep");
     eventually("nothing of them to be left", async || store.audit().await.unwrap().is_clean().then_some(()))
         .await;
-    assert_eq!(keys("*}:watermarks:acme").await.len(), 0);
-    assert_eq!(keys("*}:trigger*:*").await.len(), 0);
+    assert_eq!(keys("*}:trigger*").await.len(), 0);
+    assert_eq!(
+        cluster.api.runs("sync_job_id=tickets").await.len(),
+        1,
+        "a trigger that is disabled makes no run"
+    );
 }
