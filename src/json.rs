@@ -1,6 +1,8 @@
 //! JSON as text. Records pass through the product as slices of what the source sent, so big numbers,
 //! decimals, key order and duplicate keys stay what they were; nothing here builds a tree.
 
+mod unknown;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
@@ -8,6 +10,8 @@ use std::ops::Range;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
+
+pub use unknown::Unknown;
 
 /// One valid JSON value, kept exactly as it was written.
 #[derive(Clone, PartialEq, Eq, Hash)]

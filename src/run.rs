@@ -14,7 +14,7 @@ pub use status::Status;
 use crate::clock::Millis;
 use crate::definition::job::ErrorHandling;
 use crate::id::{AccountId, EnvironmentId, JobId, RunId, TriggerId, WebhookId};
-use crate::json::Json;
+use crate::json::{Json, Unknown};
 
 /// What was asked for when the run was made. Never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,36 @@ pub struct RunRequest {
     pub revisions: Revisions,
     /// When it was accepted.
     pub created_at: Millis,
+}
+
+/// The newest form of a request that this version executes. A request that older workers must not execute, because
+/// they would pass over a member that changes what is done, names a higher one as `version`; without it, it is 1.
+pub const REQUEST_VERSION: u32 = 1;
+
+/// Why a stored request can't be executed by this version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the run's request can't be read by this version ({0}): update the workers")]
+pub struct UnreadableRequest(String);
+
+impl RunRequest {
+    /// Reads a stored request in order to execute it.
+    ///
+    /// # Errors
+    /// When it is from a later version, or damaged.
+    pub fn read(text: &str) -> Result<Self, UnreadableRequest> {
+        #[derive(Deserialize)]
+        struct Head {
+            version: Option<u32>,
+        }
+        let unreadable = |error: serde_json::Error| UnreadableRequest(error.to_string());
+        let Head { version } = serde_json::from_str(text).map_err(unreadable)?;
+        match version {
+            Some(version) if version > REQUEST_VERSION => {
+                Err(UnreadableRequest(format!("it has version {version}, this is {REQUEST_VERSION}")))
+            }
+            _ => serde_json::from_str(text).map_err(unreadable),
+        }
+    }
 }
 
 /// The trigger that made a run, and for which of its slots.
@@ -94,6 +124,9 @@ pub struct Progress {
     /// What `{{previous_run_date}}` stands for in this run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_run_date: Option<Millis>,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// Counts of one node's method.

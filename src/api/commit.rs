@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::Api;
 use super::deletion;
@@ -81,8 +81,20 @@ async fn write(api: &Api, snapshot: &Snapshot, edit: Edit, changes: &[Change]) -
         for change in changes.iter().filter(|change| change.action != Action::Unchanged) {
             info!(kind = change.kind, id = change.id, action = ?change.action, "definition changed");
         }
+        forget(api, &edit.deleted).await;
     }
     Ok(written)
+}
+
+/// What is kept of deleted accounts goes now; what can't be reached now, the janitor finds.
+async fn forget(api: &Api, deleted: &[(Kind, String)]) {
+    for account in
+        deleted.iter().filter(|(kind, _)| *kind == Kind::Account).filter_map(|(_, id)| id.parse().ok())
+    {
+        if let Err(error) = api.store().forget_account(&account).await {
+            warn!(%account, %error, "a deleted account is forgotten later");
+        }
+    }
 }
 
 fn changes(api: &Api, snapshot: &Snapshot, edit: &Edit) -> Result<Vec<Change>, ApiError> {

@@ -7,11 +7,12 @@ use crate::clock::Millis;
 use crate::definition::webhook::EventType;
 use crate::engine::cursor::Cursor;
 use crate::id::WebhookId;
-use crate::json::Json;
+use crate::json::{Json, Unknown};
 use crate::run::{Outcome, Progress};
 
 /// The layout this version writes. A run keeps the number it was saved with, so a later version knows what
-/// it reads.
+/// it reads. It grows when a version that knows only the number before must not go on with the run; members that it
+/// may pass over are added without (see `docs/architecture.md`, "How state evolves").
 pub const VERSION: u32 = 1;
 
 /// A run's durable position.
@@ -58,6 +59,51 @@ pub struct Checkpoint {
     pub stages: u64,
     /// What was done so far.
     pub progress: Progress,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// Why stored bytes are no checkpoint that this version can go on from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It is one, and says more than this version understands: only a later version may go on with the run.
+    #[error(
+        "the checkpoint has version {version}, and this worker, which knows up to {VERSION}, can't read it ({reason}): \
+         update the workers"
+    )]
+    Later {
+        /// The version it names.
+        version: u32,
+        /// What was not understood.
+        reason: String,
+    },
+    /// It is none: nothing can be said about where the run was.
+    #[error("the checkpoint is damaged: {0}")]
+    Damaged(String),
+}
+
+impl Checkpoint {
+    /// Reads a stored checkpoint. One that is well-formed and names its version is never taken for damaged: what is
+    /// not understood here (another kind of cursor, an event, a shape) was written by a version that knows more.
+    ///
+    /// # Errors
+    /// When it is from a later version, or damaged.
+    pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let reason = match serde_json::from_slice::<Self>(bytes) {
+            Ok(checkpoint) if checkpoint.version <= VERSION => return Ok(checkpoint),
+            Ok(_) => "its version is newer".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        match serde_json::from_slice(bytes) {
+            Ok(Head { version }) => Err(Unreadable::Later { version, reason }),
+            Err(_) => Err(Unreadable::Damaged(reason)),
+        }
+    }
 }
 
 /// One level of nested work: a list (or a single record) being read.
@@ -84,6 +130,9 @@ pub struct Frame {
     /// How often the list started over because the source refused its cursor.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub restarts: u32,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 impl Frame {
@@ -98,6 +147,7 @@ impl Frame {
             guard: LoopGuard::default(),
             skipped: 0,
             restarts: 0,
+            unknown: Unknown::default(),
         }
     }
 }
@@ -113,6 +163,9 @@ pub struct Descent {
     pub index: usize,
     /// Which of the node's children is at hand.
     pub child: usize,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// How far one webhook is.
@@ -124,6 +177,9 @@ pub struct Destination {
     pub step: u64,
     /// Pages acknowledged.
     pub seq: u64,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// An event whose bytes are kept until its webhook has acknowledged it.
@@ -140,6 +196,9 @@ pub struct Staged {
     /// For a page: its number for this webhook, and what it counts for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<StagedPage>,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// A staged page's number and what its acknowledgement counts for.
@@ -151,6 +210,9 @@ pub struct StagedPage {
     pub node: usize,
     /// Its records.
     pub records: u64,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// A failure that is being waited out by parking.
@@ -168,6 +230,9 @@ pub struct Trouble {
     pub until: Millis,
     /// The last failure, in one sentence.
     pub reason: String,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// What a [`Trouble`] is about.
@@ -189,6 +254,9 @@ pub struct Limit {
     pub generation: u64,
     /// When it opens.
     pub until: Millis,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
 }
 
 /// Finds a cursor that repeats, however long the cycle, in constant space (Brent's algorithm: the cursor is
@@ -198,6 +266,8 @@ pub struct LoopGuard {
     remembered: Option<u64>,
     power: u32,
     steps: u32,
+    #[serde(flatten)]
+    unknown: Unknown,
 }
 
 impl LoopGuard {

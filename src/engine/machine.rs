@@ -23,7 +23,7 @@ pub use super::transition::{Changes, Gate, Park};
 use crate::clock::Millis;
 use crate::definition::webhook::{DeliveryRetry, EventType};
 use crate::id::WebhookId;
-use crate::json::Json;
+use crate::json::{Json, Unknown};
 use crate::run::{Outcome, Progress, RunRequest, Status};
 
 /// A run with what it reads live each time a worker claims it.
@@ -122,7 +122,12 @@ pub enum OpenError {
 impl Machine {
     /// A run that was never started: freezes what it depends on and stages `started`.
     pub fn start(plan: Arc<Plan>, run: Arc<RunFacts>, now: Millis) -> Self {
-        let destination = |id: &WebhookId| Destination { webhook: id.clone(), step: 0, seq: 0 };
+        let destination = |id: &WebhookId| Destination {
+            webhook: id.clone(),
+            step: 0,
+            seq: 0,
+            unknown: Unknown::default(),
+        };
         let checkpoint = Checkpoint {
             version: VERSION,
             attempt: run.attempt,
@@ -144,6 +149,7 @@ impl Machine {
                 previous_run_date: Some(run.previous_run_date),
                 ..Progress::default()
             },
+            unknown: Unknown::default(),
         };
         let frozen = Frozen { context: run.context.clone(), tenant_id: run.tenant_id.clone() };
         let bytes = Bytes::from(Json::of(&frozen).as_str().to_owned());
@@ -161,6 +167,19 @@ impl Machine {
         machine.put_stage(FROZEN.to_owned(), bytes);
         machine.note_node();
         machine.stage_lifecycle(EventType::RunStarted, Status::Running, now);
+        machine
+    }
+
+    /// A run whose checkpoint is damaged, from its start: it may repeat, never skip. What it had staged goes.
+    pub fn start_over<'s>(
+        plan: Arc<Plan>,
+        run: Arc<RunFacts>,
+        staged: impl Iterator<Item = &'s str>,
+        now: Millis,
+    ) -> Self {
+        let mut machine = Self::start(plan, run, now);
+        let gone = staged.filter(|name| !machine.stages.contains_key(*name)).map(str::to_owned);
+        machine.changes.drop = gone.collect();
         machine
     }
 

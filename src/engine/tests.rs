@@ -3,6 +3,7 @@
 //! read only the ledgers.
 
 mod driver;
+mod evolve;
 mod plans;
 mod world;
 

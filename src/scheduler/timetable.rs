@@ -1,6 +1,6 @@
 //! Brings triggers to the clock: after a definition changed, each trigger's next time in Redis agrees with it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -74,12 +74,15 @@ async fn turn(scheduler: &Scheduler, known: Option<&str>) -> Result<String, Stor
     let now = scheduler.store.now().await?;
     let mut triggers = HashMap::new();
     let mut homes = HashMap::new();
+    let mut unread = HashSet::new();
     for (id, record) in snapshot.of_kind(Kind::Trigger) {
         let document = scheduler.definitions.open(Kind::Trigger, id, record)?;
         let trigger = match Trigger::from_document(&document) {
             Ok(trigger) => Arc::new(trigger),
             Err(problems) => {
-                error!(trigger = id, %problems, "a trigger can't be read and does not fire");
+                // A later version's, most likely: its schedulers fire it, and what it has on the clock stays.
+                error!(trigger = id, %problems, "a trigger can't be read; this scheduler does not fire it");
+                unread.insert(id);
                 continue;
             }
         };
@@ -90,7 +93,7 @@ async fn turn(scheduler: &Scheduler, known: Option<&str>) -> Result<String, Stor
         triggers.insert(trigger.id.clone(), trigger);
     }
     for (partition, trigger) in scheduler.store.scheduled_triggers().await? {
-        if homes.get(&trigger) != Some(&partition) {
+        if homes.get(&trigger) != Some(&partition) && !unread.contains(trigger.as_str()) {
             debug!(%trigger, partition, "trigger taken off the clock");
             scheduler.store.unschedule_trigger(partition, &trigger).await?;
         }

@@ -3,7 +3,7 @@
 //! Jobs and integrations are kept under their content's address as well: a run pins the addresses it started
 //! with and executes those, whatever is applied later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{PATIENCE, Store, StoreError, Unconfirmed, keys};
 use crate::clock::{self, Millis};
 use crate::definition::{Document, Kind};
+use crate::json::Unknown;
 use crate::seal::Sealer;
 
 /// The member that stands for a sealed value.
@@ -42,6 +43,9 @@ pub struct Record {
     pub created_at: Millis,
     /// When it changed last.
     pub updated_at: Millis,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    unknown: Unknown,
 }
 
 /// What applying one document does.
@@ -218,7 +222,8 @@ impl Definitions {
         Ok(command.query_async(&mut self.store.shared.clone()).await?)
     }
 
-    /// Forgets contents that are not current and were last pinned before `before`.
+    /// Forgets contents that are not current, were last pinned before `before`, and that no run which has not ended
+    /// executes, however long ago it was made.
     ///
     /// # Errors
     /// When Redis can't be reached.
@@ -232,10 +237,16 @@ impl Definitions {
             return Ok(0);
         }
         let snapshot = self.snapshot().await?;
+        let mut used: HashSet<String> =
+            snapshot.records.values().map(|record| record.revision.clone()).collect();
+        for partition in 0..self.store.partitions() {
+            let live = self.store.live_runs(partition).await?.into_iter();
+            used.extend(live.flat_map(|request| [request.revisions.job, request.revisions.integration]));
+        }
         let mut pipe = redis::pipe();
         let mut gone = 0;
         for address in &old {
-            if snapshot.records.values().any(|record| record.revision == *address) {
+            if used.contains(address) {
                 pipe.cmd("ZADD").arg(&key).arg("XX").arg(clock::now().0).arg(address).ignore();
             } else {
                 pipe.cmd("DEL").arg(format!("{}content:{address}", self.prefix())).ignore();
@@ -306,7 +317,8 @@ impl Definitions {
         call.arg(&snapshot.generation);
         for document in documents {
             let before = snapshot.records.get(&(document.kind, document.id.clone()));
-            let record = self.seal(document, before.map_or(now, |record| record.created_at), now)?;
+            let mut record = self.seal(document, before.map_or(now, |record| record.created_at), now)?;
+            record.unknown = before.map(|record| record.unknown.clone()).unwrap_or_default();
             call.arg(document.kind.as_str()).arg(&document.id).arg(super::runs::to_json(&record));
             match document.kind {
                 Kind::Integration | Kind::SyncJob => {
@@ -367,7 +379,7 @@ impl Definitions {
         hash.update(without_secrets(document.kind, &body).to_string());
         hash.update(super::runs::to_json(&fingerprints));
         let revision: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Ok(Record { body, fingerprints, revision, created_at, updated_at })
+        Ok(Record { body, fingerprints, revision, created_at, updated_at, unknown: Unknown::default() })
     }
 
     /// A definition with its secrets opened.

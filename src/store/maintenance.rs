@@ -7,10 +7,12 @@ use crate::settings::RetentionSettings;
 
 /// Most runs of a kind that one call handles; bounds a script's time.
 const BATCH: usize = 200;
+/// Batches that one round of pruning handles in a partition: a hundred thousand runs, more than can end until the next.
+const PRUNES_MAX: usize = 500;
 /// Crashes in a row, without a checkpoint between, after which a run is poison.
 const CRASHES_MAX: u32 = 3;
 /// How long a consumer may be idle before it is removed; a worker reads every two seconds.
-const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(3600);
+pub(super) const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(3600);
 
 /// What tending one partition did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,11 +77,24 @@ impl Store {
     /// # Errors
     /// When Redis can't be reached.
     pub async fn reconcile(&self, partition: u16, lease: Duration) -> Result<u64, StoreError> {
+        self.reconcile_with(partition, lease, CONSUMER_IDLE_MAX).await
+    }
+
+    /// The same, removing consumers that have been idle for `idle` and hold nothing.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn reconcile_with(
+        &self,
+        partition: u16,
+        lease: Duration,
+        idle: Duration,
+    ) -> Result<u64, StoreError> {
         let mut cursor = "0".to_owned();
         let mut mended = 0;
         loop {
             let mut call = self.scripts.reconcile.key(self.partition(partition));
-            call.arg(&cursor).arg(BATCH).arg(millis(lease)).arg(millis(CONSUMER_IDLE_MAX));
+            call.arg(&cursor).arg(BATCH).arg(millis(lease)).arg(millis(idle));
             let (next, found): (String, u64) = self.call(&call, PATIENCE).await?;
             mended += found;
             if next == "0" {
@@ -89,15 +104,23 @@ impl Store {
         }
     }
 
-    /// Forgets ended runs as `retention` says. Returns how many runs went.
+    /// Forgets ended runs as `retention` says, until nothing is left to forget, or [`PRUNES_MAX`] calls were made.
+    /// Returns how many runs went.
     ///
     /// # Errors
     /// When Redis can't be reached.
     pub async fn prune(&self, partition: u16, retention: &RetentionSettings) -> Result<u64, StoreError> {
-        let mut call = self.scripts.prune.key(self.partition(partition));
-        call.arg(millis(retention.finished_runs)).arg(millis(retention.resumable));
-        call.arg(retention.finished_runs_max).arg(BATCH);
-        let (removed, _stripped): (u64, u64) = self.call(&call, PATIENCE).await?;
-        Ok(removed)
+        let mut all = 0;
+        for _ in 0..PRUNES_MAX {
+            let mut call = self.scripts.prune.key(self.partition(partition));
+            call.arg(millis(retention.finished_runs)).arg(millis(retention.resumable));
+            call.arg(retention.finished_runs_max).arg(BATCH);
+            let (removed, _stripped, more): (u64, u64, u8) = self.call(&call, PATIENCE).await?;
+            all += removed;
+            if more == 0 {
+                break;
+            }
+        }
+        Ok(all)
     }
 }

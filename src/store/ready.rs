@@ -11,7 +11,7 @@ use futures::stream::FuturesUnordered;
 use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 use redis::streams::StreamReadReply;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 use uuid::Uuid;
 
 use super::connection::Route;
@@ -32,6 +32,10 @@ const UNBLOCK_EVERY: Duration = Duration::from_millis(20);
 /// How long an entry may stay read but unclaimed before another worker takes it over. A claim follows its read
 /// within milliseconds.
 const UNCLAIMED: Duration = Duration::from_secs(5);
+
+/// How long a run waits that the worker which claimed it can't read: soon enough that a worker of the right version
+/// finds it, and seldom enough that many such runs cost little.
+const SET_ASIDE: Duration = Duration::from_secs(60);
 
 /// A run on the ready stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -395,7 +399,35 @@ impl Store {
         if answer.is_empty() {
             return Ok(None);
         }
-        parse_claim(owner, answer).map(Some)
+        let epoch = answer.first().cloned().and_then(|value| String::from_redis_value(value).ok());
+        match (parse_claim(owner.clone(), answer), epoch) {
+            (Ok(claim), _) => Ok(Some(claim)),
+            (Err(error), None) => Err(error),
+            // A later version's, most likely. It must neither be lost nor keep this worker from other runs.
+            (Err(error), Some(epoch)) => {
+                error!(run = %entry.run, %error, "a run that this worker can't read waits for another worker");
+                self.set_aside(entry.run, &epoch, &owner, &error.to_string()).await.map(|_| None)
+            }
+        }
+    }
+
+    /// Lets a claimed run that this worker can't read wait for one that can, as it is. False when it has another
+    /// owner.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn set_aside(
+        &self,
+        run: RunId,
+        epoch: &str,
+        owner: &str,
+        reason: &str,
+    ) -> Result<bool, StoreError> {
+        let line = serde_json::json!({ "what": "set aside", "note": reason }).to_string();
+        let mut call = self.scripts.set_aside.key(self.of_run(run));
+        call.arg(run.to_string()).arg(epoch).arg(owner);
+        call.arg(u64::try_from(SET_ASIDE.as_millis()).unwrap_or(u64::MAX)).arg(reason).arg(line).arg(1);
+        Ok(self.call::<String>(&call, PATIENCE).await? == "ok")
     }
 
     /// Puts an entry that was read but can't be claimed for want of a slot back on the stream.
@@ -436,8 +468,7 @@ fn parse_claim(owner: String, answer: Vec<redis::Value>) -> Result<Claim, StoreE
         stages.push((name, take(&mut parts, "stage")?));
     }
     Ok(Claim {
-        request: serde_json::from_str(&request)
-            .map_err(|error| StoreError::Damaged(format!("the request of a run: {error}")))?,
+        request: RunRequest::read(&request).map_err(|error| StoreError::Damaged(error.to_string()))?,
         epoch,
         owner,
         rev,

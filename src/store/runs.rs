@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
+use tracing::warn;
 
 use super::{PATIENCE, Store, StoreError, Unconfirmed, keys};
 use crate::clock::Millis;
@@ -271,10 +272,14 @@ impl Store {
         }
         let mut connection = self.pooled();
         let answers: Vec<HashMap<String, String>> = pipe.query_async(&mut connection).await?;
-        answers
-            .iter()
-            .map(|fields| if fields.is_empty() { Ok(None) } else { record(fields).map(Some) })
-            .collect()
+        let records = answers.iter().zip(ids).map(|(fields, at)| {
+            let unreadable = |error: &StoreError| {
+                warn!(run = %at.run, %error, "left out of the list: a later version's, or damaged");
+            };
+            // One run that can't be read must not hide all others.
+            if fields.is_empty() { None } else { record(fields).inspect_err(unreadable).ok() }
+        });
+        Ok(records.collect())
     }
 
     /// The ids of the next `limit` runs after `position` over all partitions, merged by time.

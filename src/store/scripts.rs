@@ -23,6 +23,7 @@ macro_rules! scripts {
 
 scripts! {
     apply,
+    audit,
     claim,
     close_gate,
     enqueue,
@@ -37,6 +38,7 @@ scripts! {
     resume,
     save,
     schedule,
+    set_aside,
     stop,
     tend,
 }

@@ -101,7 +101,7 @@ impl Store {
             .arg("LIMIT")
             .arg(0)
             .arg(DUE_MAX);
-        pipe.cmd("ZRANGEBYSCORE").arg(&key).arg(format!("({}", now.0)).arg("+inf");
+        pipe.cmd("ZRANGEBYSCORE").arg(&key).arg(format!("({}", now.0)).arg("(+inf");
         pipe.arg("WITHSCORES").arg("LIMIT").arg(0).arg(1);
         let (due, next): (Scored, Scored) = pipe.query_async(&mut self.shared.clone()).await?;
         let due = due

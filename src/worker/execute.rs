@@ -14,22 +14,20 @@ use super::live::{LiveError, LiveSource};
 use crate::clock::Millis;
 use crate::definition::webhook::{DeliveryRetry, EventType};
 use crate::definition::{Integration, Webhook};
-use crate::engine::checkpoint::Checkpoint;
+use crate::engine::checkpoint::{Checkpoint, Unreadable};
 use crate::engine::driver::{Driver, Ending};
-use crate::engine::machine::{Changes, OpenError, Park};
+use crate::engine::machine::{Changes, OpenError};
 use crate::engine::seam::{Entry, Journal, Notice};
 use crate::engine::{Machine, Plan, RunFacts, WebhookFacts};
 use crate::id::WebhookId;
 use crate::json::Json;
 use crate::run::{Outcome, RunRequest, Status};
+use crate::store::StoreError;
 use crate::store::ready::Claim;
 
 /// How far `{{previous_run_date}}` lies before the start of the run it names: records that a source wrote
 /// slowly, or under a clock that is behind ours, are read twice rather than never.
 const PREVIOUS_RUN_OVERLAP: Duration = Duration::from_secs(120);
-
-/// How long a run waits whose checkpoint is from a later version than this worker.
-const NEWER_WORKER_WAIT: Duration = Duration::from_secs(60);
 
 pub(super) async fn execute(worker: &Worker, claim: Claim, claimed: Instant) {
     let length = worker.settings.worker.lease;
@@ -68,13 +66,16 @@ async fn drive(
     lease: &Arc<Lease>,
     journal: &Arc<StoreJournal>,
 ) -> Option<Ending> {
-    let parts = parts(worker, &claim, lease).await?;
+    let parts = match parts(worker, &claim, lease).await? {
+        Ok(parts) => parts,
+        Err(reason) => return set_aside(journal, &reason).await,
+    };
     let notice = Notice { stop: claim.stop.clone(), gate: gate(claim.gate) };
     let now = journal.now();
     let (plan, facts) = (Arc::new(parts.plan), Arc::new(parts.facts));
     let mut machine = match open(plan, facts, &claim, now) {
         Ok(machine) => machine,
-        Err((checkpoint, error)) => return Some(unopened(journal, checkpoint, staged(&claim), &error).await),
+        Err(reason) => return unopened(journal, staged(&claim), reason).await,
     };
     if let Some((code, reason)) = parts.unusable {
         machine.fail(code, reason, now);
@@ -100,62 +101,71 @@ async fn drive(
     Some(driver.run(&mut machine, notice).await)
 }
 
-fn open(
-    plan: Arc<Plan>,
-    facts: Arc<RunFacts>,
-    claim: &Claim,
-    now: Millis,
-) -> Result<Machine, (Box<Checkpoint>, OpenError)> {
+/// Why a claimed run's machine can't be opened.
+enum Unopened {
+    /// This worker does not understand its state; one that does goes on with it.
+    NotHere(String),
+    /// A stage that its checkpoint names is gone, for every worker.
+    Damaged(Box<Checkpoint>, OpenError),
+}
+
+fn open(plan: Arc<Plan>, facts: Arc<RunFacts>, claim: &Claim, now: Millis) -> Result<Machine, Unopened> {
     let Some(bytes) = &claim.checkpoint else { return Ok(Machine::start(plan, facts, now)) };
-    let checkpoint: Checkpoint = match serde_json::from_slice(bytes) {
+    let checkpoint = match Checkpoint::read(bytes) {
         Ok(checkpoint) => checkpoint,
-        Err(error) => {
+        Err(error @ Unreadable::Later { .. }) => return Err(Unopened::NotHere(error.to_string())),
+        Err(error @ Unreadable::Damaged(_)) => {
             // Nothing can be said about where the run was: from the start it may repeat, never skip.
-            error!(%error, "the checkpoint can't be read; the run starts over");
-            return Ok(Machine::start(plan, facts, now));
+            error!(%error, "the run starts over");
+            let staged = claim.stages.iter().map(|(name, _)| name.as_str());
+            return Ok(Machine::start_over(plan, facts, staged, now));
         }
     };
     let stages: BTreeMap<String, Bytes> =
         claim.stages.iter().map(|(name, bytes)| (name.clone(), Bytes::copy_from_slice(bytes))).collect();
-    Machine::open(plan, facts, checkpoint.clone(), stages).map_err(|error| (Box::new(checkpoint), error))
+    Machine::open(plan, facts, checkpoint.clone(), stages).map_err(|error| match error {
+        OpenError::Version { .. } => Unopened::NotHere(error.to_string()),
+        OpenError::Stage(_) => Unopened::Damaged(Box::new(checkpoint), error),
+    })
 }
 
-/// A run whose checkpoint this worker can't open: one from a later version waits for a later worker, one with
-/// damaged stages ends.
-async fn unopened(
-    journal: &StoreJournal,
-    checkpoint: Box<Checkpoint>,
-    staged: usize,
-    error: &OpenError,
-) -> Ending {
+async fn unopened(journal: &StoreJournal, staged: usize, unopened: Unopened) -> Option<Ending> {
+    let (checkpoint, error) = match unopened {
+        Unopened::NotHere(reason) => return set_aside(journal, &reason).await,
+        Unopened::Damaged(checkpoint, error) => (checkpoint, error),
+    };
     error!(%error, "the run can't be opened");
     let entry = Entry { checkpoint: &checkpoint, changes: &Changes::default(), staged, log: None };
-    let ending = match error {
-        OpenError::Version { .. } => {
-            let until = journal.now().plus(NEWER_WORKER_WAIT);
-            let park = Park { until, status: Status::Retrying, reason: error.to_string() };
-            journal.park(entry, &park).await.map(|()| Ending::Parked(park))
-        }
-        OpenError::Stage(_) => {
-            let code = Some("checkpoint_damaged".to_owned());
-            let outcome = Outcome { status: Status::Failed, reason: Some(error.to_string()), code };
-            journal.finish(entry, &outcome).await.map(|()| Ending::Finished(outcome))
-        }
-    };
-    ending.unwrap_or_else(Ending::Lost)
+    let code = Some("checkpoint_damaged".to_owned());
+    let outcome = Outcome { status: Status::Failed, reason: Some(error.to_string()), code };
+    let ended = journal.finish(entry, &outcome).await;
+    Some(ended.map_or_else(Ending::Lost, |()| Ending::Finished(outcome)))
 }
 
-/// Reads the run's definitions, as long as the lease lasts: an outage of Redis is not the run's fault.
-async fn parts(worker: &Worker, claim: &Claim, lease: &Lease) -> Option<Parts> {
+/// The run waits, untouched, for a worker that can read it.
+async fn set_aside(journal: &StoreJournal, reason: &str) -> Option<Ending> {
+    error!(reason, "this worker can't go on with the run; it waits for another one");
+    journal.set_aside(reason).await.err().map(Ending::Lost)
+}
+
+/// Reads the run's definitions, as long as the lease lasts: an outage of Redis is not the run's fault. Neither is it
+/// when this worker can't understand them or lacks the key that opens them: then says why another one should try.
+async fn parts(worker: &Worker, claim: &Claim, lease: &Lease) -> Option<Result<Parts, String>> {
     loop {
         match try_parts(worker, claim).await {
-            Ok(parts) => return Some(parts),
+            Ok(parts) => return Some(Ok(parts)),
             Err(LiveError::Store(error)) if error.is_passing() && !lease.left().is_zero() => {
                 warn!(%error, "definitions not read yet");
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
             Err(LiveError::Store(error)) if error.is_passing() => return None,
-            Err(error) => return Some(unusable(claim, "definition_unusable", error.to_string())),
+            // Somebody wants it to end: it need not be understood for that.
+            Err(error @ (LiveError::Unreadable(_) | LiveError::Store(StoreError::Unfit(_))))
+                if claim.stop.is_none() =>
+            {
+                return Some(Err(error.to_string()));
+            }
+            Err(error) => return Some(Ok(unusable(claim, "definition_unusable", error.to_string()))),
         }
     }
 }

@@ -86,6 +86,18 @@ impl StoreJournal {
     }
 }
 
+impl StoreJournal {
+    /// Lets the run wait, as it was saved, for a worker that can read it.
+    pub(super) async fn set_aside(&self, reason: &str) -> Result<(), JournalError> {
+        let lease = &self.lease;
+        match self.store.set_aside(lease.run, &lease.epoch.to_string(), &lease.owner, reason).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(JournalError::Lost),
+            Err(error) => Err(JournalError::Unavailable(error.to_string())),
+        }
+    }
+}
+
 impl Journal for StoreJournal {
     async fn save(&self, entry: Entry<'_>) -> Result<Notice, JournalError> {
         let sent = clock::monotonic();

@@ -20,3 +20,4 @@ mod queue;
 mod rate_limit;
 mod schedule;
 mod security;
+mod upgrade;

@@ -1,10 +1,12 @@
 //! The queue over a real Redis, without processes: places, leases, fences, keys that runs wait for, and what Redis
 //! may lose.
 
+mod audit;
 pub(crate) mod bench;
 mod fence;
 mod mend;
 mod order;
+mod retention;
 
 use std::time::Duration;
 

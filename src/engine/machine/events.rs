@@ -9,7 +9,7 @@ use crate::engine::checkpoint::{Staged, StagedPage, TroubleAbout};
 use crate::engine::event::Envelope;
 use crate::engine::plan::PlanNode;
 use crate::engine::seam::{Delivery, Page};
-use crate::json::Json;
+use crate::json::{Json, Unknown};
 use crate::run::{Outcome, Status};
 
 impl Machine {
@@ -27,7 +27,7 @@ impl Machine {
             let step = self.next_step(destination);
             let (id, body) = self.envelope(destination, event, step, now).seal(payload.as_str());
             let stage = self.put_new_stage(body);
-            let staged = Staged { destination, event, id, stage, page: None };
+            let staged = Staged { destination, event, id, stage, page: None, unknown: Unknown::default() };
             if self.checkpoint.outcome.is_some() {
                 self.checkpoint.terminal.push(staged);
             } else {
@@ -75,8 +75,10 @@ impl Machine {
         for destination in rest {
             let (id, body, seq) = self.seal_held(destination, &held.page, node, number);
             let stage = self.put_new_stage(body);
-            let page = Some(StagedPage { seq, node, records: held.page.records.len() as u64 });
-            self.checkpoint.outbox.push(Staged { destination, event: EventType::Record, id, stage, page });
+            let (records, unknown) = (held.page.records.len() as u64, Unknown::default());
+            let page = Some(StagedPage { seq, node, records, unknown: unknown.clone() });
+            let event = EventType::Record;
+            self.checkpoint.outbox.push(Staged { destination, event, id, stage, page, unknown });
         }
         self.advance(&held.page, now);
     }

@@ -32,7 +32,8 @@ impl Machine {
             return;
         }
         self.unsaved = true;
-        self.checkpoint.limit = Some(Limit { generation: gate.generation, until: gate.opens_at });
+        let unknown = self.checkpoint.limit.take().map(|limit| limit.unknown).unwrap_or_default();
+        self.checkpoint.limit = Some(Limit { generation: gate.generation, until: gate.opens_at, unknown });
         if gate.opens_at > now && gate.generation > self.checkpoint.reported_generation {
             self.checkpoint.reported_generation = gate.generation;
             self.stage_rate_limited(gate, now);
@@ -60,6 +61,7 @@ impl Machine {
             parks,
             until: now.plus(wait).min(last_look),
             reason: format!("the source can't be read: {error}"),
+            unknown: before.map(|trouble| trouble.unknown).unwrap_or_default(),
         });
     }
 
@@ -176,8 +178,9 @@ impl Machine {
             .max(error.retry_after.unwrap_or_default());
         let last_try = since.plus(retry.give_up_after).max(now.plus(Duration::from_millis(100)));
         let until = now.plus(wait).min(last_try);
-        self.checkpoint.trouble =
-            Some(Trouble { about: TroubleAbout::Delivery, since, attempts, parks, until, reason });
+        let unknown = before.map(|trouble| trouble.unknown).unwrap_or_default();
+        let about = TroubleAbout::Delivery;
+        self.checkpoint.trouble = Some(Trouble { about, since, attempts, parks, until, reason, unknown });
     }
 
     /// The terminal event of a run whose webhook is dead gets one turn of tries.

@@ -8,7 +8,7 @@ use super::Machine;
 use crate::clock::Millis;
 use crate::engine::checkpoint::{Descent, Frame};
 use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page};
-use crate::json::Json;
+use crate::json::{Json, Unknown};
 use crate::run::Counts;
 use crate::template::{RenderError, Scope};
 
@@ -70,7 +70,7 @@ impl Machine {
         let stage = self.put_new_stage(Bytes::from(text));
         let len = records.len();
         self.parents.insert(stage.clone(), Arc::new(records));
-        Some(Descent { stage, len, index: 0, child: 0 })
+        Some(Descent { stage, len, index: 0, child: 0, unknown: Unknown::default() })
     }
 
     /// Brings the stack to the next thing to fetch, or empties it when all is read.

@@ -129,6 +129,24 @@ impl World {
         }
     }
 
+    /// The first worker saves the run once, and dies.
+    pub(super) fn start(&mut self) {
+        let mut machine = self.open();
+        assert_eq!(machine.next(self.now), Effect::Save);
+        self.save(&machine);
+        self.turn(Status::Running);
+    }
+
+    /// The checkpoint as it is stored.
+    pub(super) fn stored(&self) -> &str {
+        self.saved.as_ref().expect("something was saved")
+    }
+
+    /// What another worker stores instead.
+    pub(super) fn store(&mut self, checkpoint: String) {
+        self.saved = Some(checkpoint);
+    }
+
     fn open(&mut self) -> Machine {
         let (plan, facts) = (Arc::clone(&self.plan), Arc::clone(&self.facts));
         match &self.saved {
@@ -352,7 +370,7 @@ impl World {
     }
 
     pub(super) fn checkpoint(&self) -> Checkpoint {
-        serde_json::from_str(self.saved.as_ref().expect("something was saved")).expect("a checkpoint")
+        serde_json::from_str(self.stored()).expect("a checkpoint")
     }
 
     pub(super) fn events(&self, event: EventType) -> usize {

@@ -29,7 +29,6 @@ end
 if skipped > 0 then redis.call('HINCRBY', state, 'skipped', skipped) end
 if tonumber(ARGV[5]) > 0 then redis.call('HINCRBY', state, 'missed', ARGV[5]) end
 redis.call('HSET', state, 'last_slot', ARGV[4], 'next', ARGV[3], 'fired', NOW)
-if ARGV[3] == '' then redis.call('ZREM', P .. 'triggers', trigger)
-else redis.call('ZADD', P .. 'triggers', ARGV[3], trigger) end
+redis.call('ZADD', P .. 'triggers', ARGV[3] == '' and '+inf' or ARGV[3], trigger)
 admit(tonumber(ARGV[6]))
 return {'fired', made, skipped}

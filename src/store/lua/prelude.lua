@@ -42,6 +42,8 @@ end
 
 local function to_backlog(id)
   local run = redis.call('HMGET', run_key(id), 'account', 'created')
+  -- A run that is gone gets no place: it would be a hash that nobody can execute.
+  if not run[1] then return end
   redis.call('HSET', run_key(id), 'place', 'backlog')
   redis.call('ZADD', P .. 'backlog:' .. run[1], run[2], id)
   ring(run[1])
@@ -55,7 +57,12 @@ end
 local function leave(id)
   local run = redis.call('HMGET', run_key(id), 'place', 'account', 'entry', 'mutex')
   local place = run[1]
-  if place == 'backlog' then redis.call('ZREM', P .. 'backlog:' .. run[2], id)
+  if place == 'backlog' then
+    redis.call('ZREM', P .. 'backlog:' .. run[2], id)
+    if redis.call('EXISTS', P .. 'backlog:' .. run[2]) == 0 then
+      redis.call('ZREM', P .. 'ring', run[2])
+      redis.call('ZREM', P .. 'asleep', run[2])
+    end
   elseif place == 'ready' then
     redis.call('XACK', P .. 'ready', 'workers', run[3])
     redis.call('XDEL', P .. 'ready', run[3])
@@ -77,11 +84,11 @@ local function admit(depth)
     local backlog = P .. 'backlog:' .. account
     local opens = tonumber(redis.call('HGET', P .. 'gate:' .. account, 'opens') or '0')
     local id = redis.call('ZRANGE', backlog, 0, 0)[1]
-    if opens > NOW then
+    if not id then
+      redis.call('ZREM', P .. 'ring', account)
+    elseif opens > NOW then
       redis.call('ZREM', P .. 'ring', account)
       redis.call('ZADD', P .. 'asleep', opens, account)
-    elseif not id then
-      redis.call('ZREM', P .. 'ring', account)
     else
       redis.call('ZREM', backlog, id)
       local run = redis.call('HMGET', run_key(id), 'mutex', 'created')

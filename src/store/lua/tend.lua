@@ -17,7 +17,7 @@ end
 
 for _, account in ipairs(redis.call('ZRANGEBYSCORE', P .. 'asleep', '-inf', NOW, 'LIMIT', 0, limit)) do
   redis.call('ZREM', P .. 'asleep', account)
-  ring(account)
+  if redis.call('EXISTS', P .. 'backlog:' .. account) == 1 then ring(account) end
 end
 
 local reaped = 0

@@ -14,6 +14,7 @@ pub(crate) struct Api {
     http: reqwest::Client,
     pub(crate) urls: Vec<String>,
     token: String,
+    key: Option<String>,
 }
 
 /// A run as the API shows it; `all` is everything it says.
@@ -55,7 +56,12 @@ impl Run {
 impl Api {
     pub(crate) fn new(urls: Vec<String>, token: &str) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(CALL_TIMEOUT).build().unwrap();
-        Self { http, urls, token: token.to_owned() }
+        Self { http, urls, token: token.to_owned(), key: None }
+    }
+
+    /// The same client, sending this idempotency key with all it does.
+    pub(crate) fn with_key(&self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self.clone() }
     }
 
     /// Applies definitions.
@@ -148,6 +154,9 @@ impl Api {
                 self.http.request(method.clone(), format!("{url}{path}")).bearer_auth(&self.token);
             for (name, value) in headers {
                 request = request.header(*name, *value);
+            }
+            if let Some(key) = &self.key {
+                request = request.header("idempotency-key", key);
             }
             if let Some(body) = body {
                 request = request.header("content-type", "application/json").body(body.to_string());

@@ -202,6 +202,12 @@ impl Cluster {
         alive.chain(&self.gone).map(|log| std::fs::read_to_string(log).unwrap_or_default()).collect()
     }
 
+    /// The store of its processes.
+    pub(crate) async fn store(&self) -> rapidbridge::store::Store {
+        let settings = rapidbridge::settings::Settings::load(None, self.settings.iter().cloned()).unwrap();
+        rapidbridge::store::Store::open(&settings.redis, &settings.environment).await.unwrap()
+    }
+
     /// Where everything is kept.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
