@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use rapidbridge::playground::helpdesk::Resource;
 use rapidbridge::playground::receiver::{Given, Received};
+use rapidbridge::store::Store;
 use serde_json::Value;
 
 use crate::client::Client;
 use crate::documents::{self, ACCOUNTS, TRIGGERS};
 use crate::evidence::{Delivery, Evidence, Fetch, Run, Trigger};
-use crate::world::{SOURCE_TOKEN, TOKEN, WEBHOOK_SECRET, World};
+use crate::world::{ENVIRONMENT, SOURCE_TOKEN, TOKEN, WEBHOOK_SECRET, World};
 
 /// How a worker's log says that a write of a former owner was refused.
 const REFUSED: &str = "refused: the run has another owner";
@@ -113,9 +114,12 @@ fn delivery(request: &Received, number: usize, began: Instant) -> Delivery {
     }
 }
 
-/// What is left in Redis.
+/// What is left in Redis, as the store's own audit sees it.
 pub(crate) async fn redis(world: &World, evidence: &mut Evidence) -> anyhow::Result<()> {
-    let _ = (world, evidence);
+    let store = Store::open(&world.settings()?.redis, &ENVIRONMENT.parse()?).await?;
+    let audit = store.audit().await?;
+    evidence.orphans = audit.orphans;
+    evidence.leftovers = audit.leftovers;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use rapidbridge::playground::proxy::Weather;
 use rapidbridge::playground::{Proxy, Receiver, helpdesk, receiver};
 use rapidbridge::redis_server::{Options, Port, RedisServer};
+use rapidbridge::settings::Settings;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
@@ -252,6 +253,11 @@ impl World {
                 self.receiver_links[number].turn(weather.unwrap_or(Weather::Delay(RECEIVER_LATENCY / 2)));
             }
         }
+    }
+
+    /// The settings that the product's processes have.
+    pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
+        Ok(Settings::load(None, self.settings.iter().cloned())?)
     }
 
     /// The text of all logs, one after the other.
