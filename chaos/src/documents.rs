@@ -11,15 +11,22 @@ use crate::world::{SOURCE_TOKEN, WEBHOOK_SECRET, World};
 pub(crate) const ACCOUNTS: usize = 8;
 
 /// The jobs: name, and what a complete run of it brings.
-pub(crate) const JOBS: [(&str, &[Resource]); 3] = [
+pub(crate) const JOBS: [(&str, &[Resource]); 4] = [
     ("nested", &[Resource::Tickets, Resource::Comments]),
     ("several", &[Resource::Organizations, Resource::Users, Resource::Tickets]),
     ("flat", &[Resource::Tickets]),
+    // Its cursors work once, it says: each page is kept in Redis before it is sent.
+    ("once", &[Resource::Tickets]),
 ];
 
 /// What a complete run of `job` brings.
 pub(crate) fn resources_of(job: &str) -> &'static [Resource] {
     JOBS.iter().find(|(name, _)| *name == job).map_or(&[], |(_, resources)| resources)
+}
+
+/// The kind of records that a resource of the integration brings.
+pub(crate) fn records_of(resource: &str) -> &str {
+    if resource == "once" { "tickets" } else { resource }
 }
 
 /// One trigger.
@@ -87,6 +94,8 @@ fn integration() -> Value {
     // The source learns the account, and by each job's query the run, so that its ledger can tell who asked.
     let query = json!({ "account": "{{context.name}}" });
     let list = |resource: &str| json!({ "list": { "method": "get", "path": format!("/{resource}"), "response_path": resource, "query": query, "timeout": "3s" } });
+    let mut once = list("tickets");
+    once["list"]["replayable"] = json!(false);
     json!({
         "kind": "integration", "name": "helpdesk", "base_url": "{{context.base_url}}/api/v1",
         "authorization": { "format": "bearer", "config": { "token": "{{credentials.token}}" } },
@@ -96,6 +105,7 @@ fn integration() -> Value {
             "limit_key": "limit", "max_limit": 6 } },
         "resources": {
             "organizations": list("organizations"), "users": list("users"), "tickets": list("tickets"),
+            "once": once,
             "comments": { "list": { "method": "get", "path": "/tickets/{{query.ticket_id}}/comments",
                 "response_path": "comments", "query": query, "timeout": "3s" } },
         },
@@ -111,6 +121,7 @@ fn job(name: &str) -> Value {
             { "resource": "comments", "method": "list", "depends_on": "tickets",
               "query": { "run": run, "ticket_id": "{{resources.tickets.id}}" } },
         ]),
+        "once" => json!([list("once")]),
         "several" => json!([list("organizations"), list("users"), list("tickets")]),
         _ => json!([list("tickets")]),
     };

@@ -72,7 +72,8 @@ pub(crate) fn ledgers(world: &World, began: Instant, evidence: &mut Evidence) {
                 .extend(ledger.requests.iter().map(|request| delivery(request, number, began)));
             for (run, of_run) in &ledger.runs {
                 for (resource, received) in &of_run.resources {
-                    evidence.received.insert((run.clone(), resource.clone()), received.unique.clone());
+                    let resource = documents::records_of(resource).to_owned();
+                    evidence.received.insert((run.clone(), resource), received.unique.clone());
                 }
             }
         });

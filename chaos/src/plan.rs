@@ -86,6 +86,8 @@ pub(crate) enum Fault {
     KillRedis,
     /// SIGKILL of Redis, and its append-only file loses the last second.
     PowerLoss,
+    /// Redis forgets its scripts and the readers of its streams, and drops every connection.
+    Forget,
     Network(Link, Weather),
     Source(usize, SourceFault),
     Receiver(usize, ReceiverFault),
@@ -103,6 +105,7 @@ impl Fault {
             Self::Leave(Slot::Scheduler(_)) => "scheduler_term",
             Self::KillRedis => "redis_kill",
             Self::PowerLoss => "power_loss",
+            Self::Forget => "redis_forgets",
             Self::Network(link, weather) => network(link, weather),
             Self::Source(_, SourceFault::Limit) => "source_429",
             Self::Source(_, SourceFault::Error) => "source_500",
@@ -123,14 +126,17 @@ fn network(link: Link, weather: Weather) -> &'static str {
         (Link::Redis, Weather::CutReply(_)) => "redis_cut_reply",
         (Link::Redis, Weather::SwallowReplies) => "redis_swallowed_replies",
         (Link::Redis, Weather::Refuse) => "redis_refused",
+        (Link::Redis, Weather::Strand) => "redis_stranded",
         (Link::Source(_), Weather::Delay(_)) => "source_delay",
         (Link::Source(_), Weather::CutReply(_)) => "source_cut_reply",
         (Link::Source(_), Weather::SwallowReplies) => "source_swallowed_replies",
         (Link::Source(_), Weather::Refuse) => "source_refused",
+        (Link::Source(_), Weather::Strand) => "source_stranded",
         (Link::Receiver(_), Weather::Delay(_)) => "receiver_delay",
         (Link::Receiver(_), Weather::CutReply(_)) => "receiver_cut_reply",
         (Link::Receiver(_), Weather::SwallowReplies) => "receiver_swallowed_replies",
         (Link::Receiver(_), Weather::Refuse) => "receiver_refused",
+        (Link::Receiver(_), Weather::Strand) => "receiver_stranded",
         (_, Weather::Fair) => "fair_weather",
     }
 }
@@ -178,10 +184,11 @@ pub(crate) fn plan(seed: u64, length: Duration) -> Vec<Planned> {
             1 => Link::Source(dice.random_range(0..SOURCES)),
             _ => Link::Receiver(dice.random_range(0..RECEIVERS)),
         };
-        let weather = match dice.random_range(0..5) {
+        let weather = match dice.random_range(0..6) {
             0 => Weather::Delay(millis(dice, 20, 250)),
             1 => Weather::CutReply(dice.random_range(0..40)),
             2 => Weather::Refuse,
+            3 => Weather::Strand,
             _ => Weather::SwallowReplies,
         };
         Some((Fault::Network(link, weather), millis(dice, 200, 1_800)))
@@ -205,6 +212,7 @@ pub(crate) fn plan(seed: u64, length: Duration) -> Vec<Planned> {
         };
         Some((Fault::Source(dice.random_range(0..SOURCES), fault), millis(dice, 300, 2_500)))
     });
+    planner.every(10_000, |dice, _| Some((Fault::Forget, millis(dice, 1, 2))));
     planner.faults.sort_by_key(|planned| planned.at);
     planner.faults
 }
@@ -258,6 +266,7 @@ fn slot(fault: Fault) -> Option<Slot> {
         Fault::Kill(slot) | Fault::Freeze(slot) | Fault::Leave(slot) => Some(slot),
         Fault::KillRedis
         | Fault::PowerLoss
+        | Fault::Forget
         | Fault::Network(..)
         | Fault::Source(..)
         | Fault::Receiver(..) => None,

@@ -102,6 +102,19 @@ impl Queue {
         Ok(None)
     }
 
+    /// Makes Redis forget its scripts and its groups, and drop its clients. Nothing happens while it is away.
+    pub(crate) async fn forget(&self) {
+        let Some(mut connection) = self.connect().await else { return };
+        let mut commands = redis::pipe();
+        commands.cmd("SCRIPT").arg("FLUSH").ignore();
+        for partition in 0..PARTITIONS {
+            commands.cmd("XGROUP").arg("DESTROY").arg(key(partition, "ready")).arg("workers").ignore();
+        }
+        commands.cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes").ignore();
+        // A stream that is not there has no group to lose.
+        let _: redis::RedisResult<()> = commands.query_async(&mut connection).await;
+    }
+
     /// Whether no run waits, is held or sleeps anywhere.
     pub(crate) async fn is_at_rest(&self) -> bool {
         let Some(mut connection) = self.connect().await else { return false };

@@ -165,7 +165,7 @@ impl Report {
 /// least a second before.
 fn undisturbed(evidence: &Evidence) -> Vec<Duration> {
     let disturbs = |happened: &Happened| match happened.fault {
-        Fault::KillRedis | Fault::PowerLoss | Fault::Network(Link::Redis, _) => true,
+        Fault::KillRedis | Fault::PowerLoss | Fault::Forget | Fault::Network(Link::Redis, _) => true,
         Fault::Kill(Slot::Worker(_)) | Fault::Freeze(Slot::Worker(_)) => false,
         Fault::Kill(Slot::Scheduler(_))
         | Fault::Freeze(Slot::Scheduler(_))

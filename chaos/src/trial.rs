@@ -168,6 +168,7 @@ async fn begin(
                 None => happened.fault = Fault::KillRedis,
             }
         }
+        Fault::Forget => stage.queue.forget().await,
         Fault::Network(link, weather) => world.turn(link, Some(weather)),
         Fault::Source(number, fault) => world.sources[number].turn(Some(fault)),
         Fault::Receiver(number, fault) => receiver::turn(&world.receivers[number], Some(fault)),
@@ -198,6 +199,7 @@ async fn end(
             });
         }
         Fault::KillRedis | Fault::PowerLoss => world.redis.restart().await?,
+        Fault::Forget => {}
         Fault::Network(link, _) => world.turn(link, None),
         Fault::Source(number, _) => world.sources[number].turn(None),
         Fault::Receiver(number, _) => receiver::turn(&world.receivers[number], None),

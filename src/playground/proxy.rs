@@ -29,6 +29,9 @@ pub enum Weather {
     SwallowReplies,
     /// Connections are reset, new ones too.
     Refuse,
+    /// Connections that are open go silent for good and nobody closes them, as when a firewall forgot them; new ones
+    /// are fine.
+    Strand,
 }
 
 /// A running proxy. Dropping it closes it and every connection through it.
@@ -92,18 +95,32 @@ async fn serve(client: TcpStream, upstream: SocketAddr, weather: watch::Receiver
     }
     let Ok(server) = TcpStream::connect(upstream).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    let mut storm = weather.clone();
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let (mut storm, mut stranding) = (weather.clone(), weather.clone());
     let mut was_swallowed = false;
+    stranding.mark_unchanged();
     tokio::select! {
-        () = requests(from_client, to_server, weather.clone()) => {}
-        () = replies(from_server, to_client, weather, &mut was_swallowed) => {}
-        _ = storm.wait_for(|weather| *weather == Weather::Refuse) => {}
+        () = requests(&mut from_client, &mut to_server, weather.clone()) => return,
+        () = replies(&mut from_server, &mut to_client, weather, &mut was_swallowed) => return,
+        _ = storm.wait_for(|weather| *weather == Weather::Refuse) => return,
+        () = stranded(&mut stranding) => {}
+    }
+    // Until the client gives up.
+    let mut ignored = vec![0; BUFFER_BYTES];
+    while let Ok(1..) = from_client.read(&mut ignored).await {}
+}
+
+/// Returns when the weather turns to [`Weather::Strand`]; what it was before does not count.
+async fn stranded(weather: &mut watch::Receiver<Weather>) {
+    while weather.changed().await.is_ok() {
+        if *weather.borrow_and_update() == Weather::Strand {
+            return;
+        }
     }
 }
 
-async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, weather: watch::Receiver<Weather>) {
+async fn requests(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, weather: watch::Receiver<Weather>) {
     let mut buffer = vec![0; BUFFER_BYTES];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let now = *weather.borrow();
@@ -117,8 +134,8 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, weather: watc
 }
 
 async fn replies(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    from: &mut OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
     mut weather: watch::Receiver<Weather>,
     was_swallowed: &mut bool,
 ) {
@@ -132,7 +149,7 @@ async fn replies(
         let Ok(count @ 1..) = read else { return };
         let now = *weather.borrow();
         match now {
-            Weather::Fair => {}
+            Weather::Fair | Weather::Strand => {}
             Weather::Delay(delay) => sleep(delay).await,
             Weather::CutReply(bytes) => {
                 let _ = to.write_all(&buffer[..count.min(bytes)]).await;
@@ -205,6 +222,16 @@ mod tests {
             "what was swallowed does not come later"
         );
 
+        let mut open = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(say(&mut open, "before").await.unwrap(), "before");
+        proxy.turn(Weather::Strand);
+        let mut fresh = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(say(&mut fresh, "fine").await.unwrap(), "fine");
+        open.write_all(b"into the void").await.unwrap();
+        let silence = tokio::time::timeout(Duration::from_millis(50), open.read(&mut buffer)).await;
+        assert!(silence.is_err(), "a stranded connection said {silence:?}");
+
+        proxy.turn(Weather::Fair);
         let mut open = TcpStream::connect(proxy.address()).await.unwrap();
         assert_eq!(say(&mut open, "again").await.unwrap(), "again");
         proxy.turn(Weather::Refuse);

@@ -119,9 +119,8 @@ fn zombie(
     findings: &mut Findings,
 ) {
     let from = delivery.at.saturating_sub(UNDER_WAY_MAX);
-    let is_excused = evidence.was(from, delivery.at, |happened| {
-        matches!(happened.fault, Fault::Freeze(_) | Fault::Network(..) | Fault::KillRedis | Fault::PowerLoss)
-    });
+    let is_excused = evidence
+        .was(from, delivery.at, |happened| matches!(happened.fault, Fault::Freeze(_) | Fault::Network(..)));
     if !is_excused {
         let what = format!("epoch {} sent {} after epoch {newest} had", delivery.epoch, delivery.event);
         findings.violate("3: one owner", Some(&delivery.run), story(evidence, &what, chain, delivery.at));

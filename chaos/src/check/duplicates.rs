@@ -50,7 +50,8 @@ fn cause(evidence: &Evidence, first: &Delivery, again: &Delivery) -> Option<&'st
         if was(&|fault, pid| matches!(fault, Fault::Freeze(_)) && hit(pid)) {
             return Some("worker_frozen");
         }
-        if was(&|fault, _| matches!(fault, Fault::KillRedis | Fault::Network(Link::Redis, _))) {
+        if was(&|fault, _| matches!(fault, Fault::KillRedis | Fault::Forget | Fault::Network(Link::Redis, _)))
+        {
             return Some("redis_out_of_reach");
         }
     }
