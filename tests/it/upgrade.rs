@@ -3,7 +3,7 @@
 //! and nothing begun again.
 //!
 //! Before a release, record its state, look at it, and commit it:
-//! `RECORD_STATE=1 cargo nextest run -p rapidbridge --test it upgrade::a_state_recorded_now`.
+//! `RECORD_STATE=1 cargo nextest run -p rapidbridge --test it -E 'test(upgrade::a_state_recorded_now)'`.
 
 mod age;
 mod dump;

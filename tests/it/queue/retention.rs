@@ -1,8 +1,12 @@
 //! What is no longer needed goes, by age and by count, however much of it there is; and nothing stays without an owner.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use rapidbridge::clock::Millis;
+use rapidbridge::seal::{SealKey, Sealer};
 use rapidbridge::store::audit::Sweep;
+use rapidbridge::store::definitions::Definitions;
 use rapidbridge::store::ready::ReadyReader;
 use serde_json::json;
 
@@ -133,6 +137,36 @@ async fn the_sweep_removes_what_has_no_owner_and_nothing_else() {
     assert_eq!(bench.claim("w").await.request.id, kept);
 }
 
+/// What a run executes stays as long as the run, however long ago both were made.
+#[tokio::test]
+async fn contents_go_when_no_run_executes_them_any_more() {
+    let bench = Bench::start().await;
+    let prefix = rapidbridge::store::keys::definitions(bench.store.environment());
+    // The bench's runs execute `j` and `i`.
+    for address in ["j", "i", "unused"] {
+        let _: String = bench.raw(&["SET", &format!("{prefix}content:{address}"), "{}"]).await;
+        let _: u64 = bench.raw(&["ZADD", &format!("{prefix}contents"), "1", address]).await;
+    }
+    let run = bench.push("acme", "job", 1).await;
+    let sealer = Arc::new(Sealer::new(SealKey::generate(), Vec::new()));
+    let definitions = Definitions::new(bench.store.clone(), sealer);
+    let left = async || {
+        let mut left: Vec<String> = bench.raw(&["KEYS", &format!("{prefix}content:*")]).await;
+        left.iter_mut().for_each(|key| *key = key.replace(&format!("{prefix}content:"), ""));
+        left.sort();
+        left
+    };
+    let long_ago = Millis(2);
+    assert_eq!(definitions.prune_contents(long_ago).await.unwrap(), 1);
+    assert_eq!(left().await, ["i", "j"]);
+    assert_eq!(definitions.prune_contents(long_ago).await.unwrap(), 0, "they were just in use");
+    bench.store.stop(run, "a test").await.unwrap();
+    let later = Millis(bench.store.now().await.unwrap().0 + 60_000);
+    assert_eq!(definitions.prune_contents(later).await.unwrap(), 2);
+    let found = bench.store.audit().await.unwrap();
+    assert!(found.is_clean(), "{found}");
+}
+
 #[tokio::test]
 async fn deleted_accounts_and_triggers_leave_nothing() {
     let cluster = Setup::default().start().await;
@@ -163,6 +197,7 @@ async fn deleted_accounts_and_triggers_leave_nothing() {
     eventually("nothing of them to be left", async || store.audit().await.unwrap().is_clean().then_some(()))
         .await;
     assert_eq!(keys("*}:trigger*").await.len(), 0);
+    assert!(!cluster.logs().contains("found out of place"), "each went with its owner, not with a sweep");
     assert_eq!(
         cluster.api.runs("sync_job_id=tickets").await.len(),
         1,
