@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::settings::RedisAddress;
 
@@ -176,7 +176,7 @@ impl Topology {
         let connection = match open {
             Some(connection) => connection,
             None => {
-                let client = Client::open(url.expose_secret())?;
+                let client = Client::open(super::link::info(url)?)?;
                 client.get_multiplexed_async_connection_with_config(&self.config).await?
             }
         };
