@@ -2,10 +2,14 @@
 
 use std::time::Instant;
 
+use rapidbridge::playground::helpdesk::Resource;
+use rapidbridge::settings::Settings;
+use rapidbridge::store::runs::RunFilter;
+use rapidbridge::store::{Store, StoreError};
+
 use super::{account, acknowledged, assert_all_completed, measure, more_pages, prefix, under_way};
 use crate::support::redis_group::RedisGroup;
-use crate::support::{Expected, PATIENCE, definitions, eventually, judge};
-use rapidbridge::playground::helpdesk::Resource;
+use crate::support::{Expected, PATIENCE, SEAL_KEY, definitions, eventually, judge};
 
 #[tokio::test]
 async fn a_primary_of_a_cluster_that_is_killed_is_replaced_and_no_run_is_lost() {
@@ -95,4 +99,34 @@ async fn a_slot_that_moves_to_another_node_is_waited_for() {
     cluster.api.ended(&run).await;
     let expected = Expected { duplicates: 2 * runs.len() as u64, ..Expected::default() };
     judge(&cluster.helpdesk, &cluster.receiver, &run, &[Resource::Tickets], expected);
+}
+
+#[tokio::test]
+async fn every_node_of_a_cluster_is_logged_in_at_and_looked_at() {
+    const PASSWORD: &str = "p%40ss%2Fword";
+    let folder = tempfile::tempdir().unwrap();
+    let group = RedisGroup::cluster(folder.path()).await;
+    for number in 0..group.nodes.len() {
+        let _: String =
+            group.ask(number, &["ACL", "SETUSER", "app", "on", ">p@ss/word", "~rb:*", "+@all"]).await;
+    }
+    let open = async |password: &str, more: &[(&str, &str)]| {
+        let url = group.url.replace("://", &format!("://app:{password}@"));
+        let given = [("RAPIDBRIDGE_REDIS__URL", url.as_str()), ("RAPIDBRIDGE_SEAL__KEY", SEAL_KEY)];
+        let given = given.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings = Settings::load(None, given.collect::<Vec<_>>().into_iter()).unwrap();
+        Store::open(&settings.redis, &settings.environment).await
+    };
+    let store = open(PASSWORD, &[]).await.unwrap();
+    // A pipeline over all partitions, and so over all nodes.
+    assert!(store.runs(&RunFilter::default(), None, 10).await.unwrap().runs.is_empty());
+    assert!(store.scheduled_triggers().await.unwrap().is_empty());
+    let error = open("wrong-word", &[]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unfit(_)), "{error}");
+    assert!(!error.to_string().contains("wrong-word"), "{error}");
+    // One primary that is less durable than the others is found.
+    let _: String = group.ask(1, &["CONFIG", "SET", "appendonly", "no"]).await;
+    let error = open(PASSWORD, &[]).await.unwrap_err().to_string();
+    let name = format!("127.0.0.1:{}: appendonly is off", group.nodes[1].port().unwrap());
+    assert!(error.contains(&name), "{error}");
 }

@@ -18,11 +18,11 @@ use crate::support::redis_group::RedisGroup;
 use crate::support::{Cluster, eventually};
 
 /// Runs that are accepted for one measurement.
-const RUNS: usize = 600;
+const RUNS: usize = 4000;
 /// Runs that are executed for one measurement, at the same time.
 const CLAIMS: usize = 16;
 /// Checkpoints of each of them.
-const SAVES: u64 = 60;
+const SAVES: u64 = 250;
 /// Longer than a measurement.
 const LEASE: Duration = Duration::from_secs(60);
 /// A checkpoint of a few nested lists.

@@ -49,3 +49,20 @@ async fn what_the_new_primary_lacks_comes_again_in_order() {
     let rewinds = assert_all_completed(&mut cluster, &runs, killed).await;
     assert_eq!(rewinds.len(), runs.len(), "each run lost saves, and went back once: {rewinds:?}");
 }
+
+/// A primary that stands still keeps its connections open, and when it wakes up takes itself for the primary for a
+/// while. Nobody waits for it, and nobody speaks to it then.
+#[tokio::test]
+async fn a_primary_that_stands_still_is_replaced_and_has_no_say_when_it_wakes_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let group = RedisGroup::with_sentinels(folder.path()).await;
+    let (mut cluster, runs) = under_way(&group).await;
+    more_pages(&cluster, 30).await;
+    let frozen = Instant::now();
+    group.nodes[0].freeze().unwrap();
+    group.promoted().await;
+    more_pages(&cluster, 10).await;
+    group.nodes[0].thaw().unwrap();
+    assert_all_completed(&mut cluster, &runs, frozen).await;
+    group.wait_for_role(0, "slave").await;
+}
