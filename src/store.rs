@@ -115,6 +115,8 @@ pub struct Store {
     partitions: u16,
     hub: Hub,
     shared: Connection,
+    /// The slot of the definitions.
+    home: u16,
     scripts: Arc<scripts::Scripts>,
     /// How many replicas must have what was accepted, and how long one wait for them takes.
     replicas: Option<(u32, Duration)>,
@@ -134,10 +136,12 @@ impl Store {
     /// When Redis can't be reached or is unfit.
     pub async fn open(settings: &RedisSettings, environment: &EnvironmentId) -> Result<Self, StoreError> {
         let hub = Hub::new(settings)?;
+        let home = connection::slot_of_key(keys::definitions(environment).as_bytes());
         let store = Self {
             environment: environment.clone(),
             partitions: settings.partitions,
-            shared: hub.shared(),
+            shared: hub.shared(home),
+            home,
             hub,
             scripts: Arc::new(scripts::Scripts::default()),
             replicas: (settings.durability == Level::Replicated)
@@ -249,7 +253,7 @@ impl Store {
 
     /// A pooled connection, for everything but the hot path.
     fn pooled(&self) -> Connection {
-        self.hub.pooled()
+        self.hub.pooled(self.home)
     }
 
     /// The time by Redis' clock; in a cluster by that of the node which has the definitions.

@@ -88,14 +88,14 @@ impl Hub {
         self.0.topology.is_cluster()
     }
 
-    /// A connection that all share: for the hot path.
-    pub(super) fn shared(&self) -> Connection {
-        Connection { hub: self.clone(), slot: 0, pooled: None }
+    /// A connection that all share: for the hot path. What names no key goes to the primary of `home`.
+    pub(super) fn shared(&self, home: u16) -> Connection {
+        Connection { hub: self.clone(), slot: home, pooled: None }
     }
 
-    /// A connection of one's own for a while: for everything else.
-    pub(super) fn pooled(&self) -> Connection {
-        Connection { hub: self.clone(), slot: 0, pooled: Some(Vec::new()) }
+    /// A connection of one's own for a while: for everything else. It begins at the primary of `home`.
+    pub(super) fn pooled(&self, home: u16) -> Connection {
+        Connection { hub: self.clone(), slot: home, pooled: Some(Vec::new()) }
     }
 
     /// Every primary there is now.

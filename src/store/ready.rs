@@ -9,12 +9,14 @@ mod line;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use redis::FromRedisValue;
+use tokio::time::{timeout, timeout_at};
 use uuid::Uuid;
 
 use super::{PATIENCE, Store, StoreError, keys};
-use crate::clock::Millis;
+use crate::clock::{self, Millis};
 use crate::id::RunId;
 use crate::run::RunRequest;
 
@@ -22,6 +24,15 @@ use line::{Line, Open};
 
 /// How long one blocking read waits.
 pub const BLOCK: Duration = Duration::from_secs(2);
+
+/// How long one part of a cluster may keep a worker from the others.
+const LAG_MAX: Duration = Duration::from_secs(1);
+
+/// Where there is only one line, its connection's own time-outs are enough.
+const ALONE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long Redis is asked to end a blocking read before its connection is cut.
+const UNBLOCK_MAX: Duration = Duration::from_millis(200);
 
 /// How often Redis is asked to end a blocking read until it has.
 const UNBLOCK_EVERY: Duration = Duration::from_millis(20);
@@ -97,10 +108,12 @@ impl ReadyReader {
     pub async fn read(&mut self, slots: usize) -> Result<Vec<ReadyEntry>, StoreError> {
         // Another line goes first each time, so that a busy partition does not starve the others.
         self.lines.rotate_left(1);
-        let (store, worker) = (&self.store, self.worker.as_str());
-        let (mut found, mut error) = (Vec::new(), None);
-        for line in &mut self.lines {
-            match line.take(store, worker, slots - found.len()).await {
+        let (store, worker, lag) = (&self.store, self.worker.as_str(), self.lag());
+        let opened = join_all(self.lines.iter_mut().map(|line| line.ready(store, lag))).await;
+        let mut error = opened.into_iter().find_map(Result::err);
+        let mut found = Vec::new();
+        for line in self.lines.iter_mut().filter(|line| line.is_open()) {
+            match line.take(store, worker, slots - found.len(), lag).await {
                 Ok(entries) => found.extend(entries),
                 Err(wrong) => error = Some(wrong),
             }
@@ -108,9 +121,8 @@ impl ReadyReader {
                 return Ok(found);
             }
         }
-        if found.is_empty() && self.lines.iter().any(|line| line.open.is_some()) {
-            found = self.wait().await?;
-            return Ok(found);
+        if found.is_empty() && self.lines.iter().any(Line::is_open) {
+            return self.wait().await;
         }
         match error {
             Some(error) if found.is_empty() => Err(error),
@@ -118,41 +130,49 @@ impl ReadyReader {
         }
     }
 
+    /// How long a line may keep the others waiting.
+    fn lag(&self) -> Duration {
+        if self.lines.len() > 1 { LAG_MAX } else { ALONE }
+    }
+
     /// Blocks on all lines at once until one of them has something, or [`BLOCK`] is over.
     async fn wait(&mut self) -> Result<Vec<ReadyEntry>, StoreError> {
-        let (store, worker) = (&self.store, self.worker.as_str());
-        let opened: Vec<Open> = self.lines.iter().filter_map(|line| line.open.clone()).collect();
-        let lines = self.lines.iter_mut().filter(|line| line.open.is_some());
-        let mut reads: FuturesUnordered<_> = lines.map(|line| line.block(store, worker)).collect();
+        let (store, worker, lag) = (&self.store, self.worker.as_str(), self.lag());
+        let mut lines: Vec<&mut Line> = self.lines.iter_mut().filter(|line| line.is_open()).collect();
+        let opened: Vec<Option<Open>> = lines.iter().map(|line| line.open()).collect();
+        let mut is_over = vec![false; lines.len()];
         let (mut found, mut error, mut served) = (Vec::new(), None, false);
-        while found.is_empty() {
-            match reads.next().await {
-                Some(Ok(entries)) => {
+        let reads = lines.iter_mut().enumerate();
+        let reads = reads.map(async |(index, line)| (index, line.block(store, worker).await));
+        let mut reads: FuturesUnordered<_> = reads.collect();
+        let deadline = clock::monotonic() + BLOCK + lag;
+        while found.is_empty()
+            && let Ok(Some((index, read))) = timeout_at(deadline.into(), reads.next()).await
+        {
+            is_over[index] = true;
+            match read {
+                Ok(entries) => {
                     served = true;
                     found.extend(entries);
                 }
-                Some(Err(wrong)) => error = Some(wrong),
-                None => break,
+                Err(wrong) => error = Some(wrong),
             }
         }
         // The others must not be handed what nobody has a slot for. A read that is cut off might be: so Redis is asked
         // to end it, again and again, as a read may not have begun when it is asked first.
-        while !reads.is_empty() {
-            for open in &opened {
-                open.unblock().await;
+        let deadline = clock::monotonic() + UNBLOCK_MAX;
+        while !reads.is_empty() && clock::monotonic() < deadline {
+            for (open, _) in opened.iter().zip(&is_over).filter(|(_, is_over)| !**is_over) {
+                open.iter().for_each(Open::unblock);
             }
-            let pause = tokio::time::sleep(UNBLOCK_EVERY);
-            tokio::pin!(pause);
-            loop {
-                tokio::select! {
-                    read = reads.next() => match read {
-                        Some(entries) => found.extend(entries.unwrap_or_default()),
-                        None => break,
-                    },
-                    () = &mut pause => break,
-                }
+            let pause = clock::monotonic() + UNBLOCK_EVERY;
+            while let Ok(Some((index, read))) = timeout_at(pause.into(), reads.next()).await {
+                is_over[index] = true;
+                found.extend(read.unwrap_or_default());
             }
         }
+        drop(reads);
+        lines.iter_mut().zip(is_over).filter(|(_, is_over)| !is_over).for_each(|(line, _)| line.close());
         match error {
             Some(error) if !served && found.is_empty() => Err(error),
             _ => Ok(found),
@@ -165,33 +185,45 @@ impl ReadyReader {
     /// When Redis can't be reached.
     pub async fn recover(&mut self, count: usize) -> Result<Vec<ReadyEntry>, StoreError> {
         let (mut found, mut error) = (Vec::new(), None);
-        for partition in 0..self.store.partitions {
-            let stream = self.store.ready_stream(partition);
-            let mut command = redis::cmd("XAUTOCLAIM");
-            command.arg(&stream).arg(keys::GROUP).arg(&self.worker);
-            command.arg(u64::try_from(UNCLAIMED.as_millis()).unwrap_or(u64::MAX)).arg("0-0");
-            command.arg("COUNT").arg(count.saturating_sub(found.len()).max(1));
-            let mut connection = self.store.shared.clone();
-            let answer: redis::RedisResult<redis::streams::StreamAutoClaimReply> =
-                command.query_async(&mut connection).await;
-            match answer {
-                Ok(reply) => found.extend(reply.claimed.into_iter().filter_map(|id| {
-                    let run = id.get::<String>("run")?.parse().ok()?;
-                    Some(ReadyEntry { run, entry: id.id, partition })
-                })),
-                Err(wrong) if wrong.code() == Some("NOGROUP") => {
-                    self.store.create_groups(&mut connection, &[partition]).await?
-                }
+        let lag = self.lag();
+        let looks = (0..self.store.partitions).map(async |partition| {
+            let look = timeout(lag, self.recover_in(partition, count)).await;
+            look.unwrap_or_else(|_| Err(StoreError::Unreachable("a ready stream did not answer".to_owned())))
+        });
+        for look in join_all(looks).await {
+            match look {
+                Ok(entries) => found.extend(entries),
                 // A part of a cluster may be away: the others go on.
                 Err(wrong) => error = Some(wrong),
             }
-            if found.len() >= count {
-                break;
-            }
         }
         match error {
-            Some(error) if found.is_empty() => Err(error.into()),
+            Some(error) if found.is_empty() => Err(error),
             _ => Ok(found),
+        }
+    }
+
+    async fn recover_in(&self, partition: u16, count: usize) -> Result<Vec<ReadyEntry>, StoreError> {
+        let mut command = redis::cmd("XAUTOCLAIM");
+        command.arg(self.store.ready_stream(partition)).arg(keys::GROUP).arg(&self.worker);
+        command.arg(u64::try_from(UNCLAIMED.as_millis()).unwrap_or(u64::MAX)).arg("0-0");
+        command.arg("COUNT").arg(count.max(1));
+        let mut connection = self.store.shared.clone();
+        let answer: redis::RedisResult<redis::streams::StreamAutoClaimReply> =
+            command.query_async(&mut connection).await;
+        match answer {
+            Ok(reply) => {
+                let entry = |id: redis::streams::StreamId| {
+                    let run = id.get::<String>("run")?.parse().ok()?;
+                    Some(ReadyEntry { run, entry: id.id, partition })
+                };
+                Ok(reply.claimed.into_iter().filter_map(entry).collect())
+            }
+            Err(error) if error.code() == Some("NOGROUP") => {
+                self.store.create_groups(&mut connection, &[partition]).await?;
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error.into()),
         }
     }
 }

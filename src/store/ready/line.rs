@@ -1,14 +1,16 @@
 //! One connection that reads ready streams: those of all partitions, or in a cluster those of one.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::streams::StreamReadReply;
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::super::connection::{Route, slot_of_key};
 use super::super::{Store, StoreError, keys};
-use super::{BLOCK, ReadyEntry};
+use super::{BLOCK, LAG_MAX, ReadyEntry};
 use crate::clock;
 
 /// How long a line that broke stays closed: an outage must not make a storm.
@@ -19,7 +21,7 @@ pub(super) struct Line {
     partitions: Vec<u16>,
     /// Which partition comes first in the next turn.
     first: usize,
-    pub(super) open: Option<Open>,
+    open: Option<Open>,
     /// When it may be opened again after it broke.
     asleep_until: Option<Instant>,
 }
@@ -44,25 +46,58 @@ impl Line {
         Self { partitions, first: 0, open: None, asleep_until: None }
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    pub(super) fn open(&self) -> Option<Open> {
+        self.open.clone()
+    }
+
+    /// Lets go of the connection: an answer may still be under way on it.
+    pub(super) fn close(&mut self) {
+        self.open = None;
+        self.asleep_until = Some(clock::monotonic() + REOPEN_AFTER);
+    }
+
+    /// Connects, if that is needed and it is not too soon.
+    pub(super) async fn ready(&mut self, store: &Store, lag: Duration) -> Result<(), StoreError> {
+        if self.open.as_ref().is_some_and(|open| !store.hub.is_current(&open.route)) {
+            self.open = None;
+        }
+        if self.open.is_some() {
+            return Ok(());
+        }
+        if self.asleep_until.is_some_and(|until| clock::monotonic() < until) {
+            return Err(StoreError::Unreachable("waiting before connecting again".to_owned()));
+        }
+        let connected = timeout(lag, self.connect(store)).await;
+        let connected = connected.unwrap_or_else(|_| Err(silent()));
+        connected.inspect_err(|_| self.close())
+    }
+
     /// What is there now.
     pub(super) async fn take(
         &mut self,
         store: &Store,
         worker: &str,
         slots: usize,
+        lag: Duration,
     ) -> Result<Vec<ReadyEntry>, StoreError> {
-        if self.open.as_ref().is_some_and(|open| !store.hub.is_current(&open.route)) {
-            self.open = None;
-        }
-        if self.open.is_none() && self.asleep_until.is_some_and(|until| clock::monotonic() < until) {
-            return Ok(Vec::new());
-        }
         self.first = (self.first + 1) % self.partitions.len().max(1);
         let mut order = self.partitions.clone();
         order.rotate_left(self.first);
         let mut found = Vec::new();
         for partition in order {
-            found.extend(self.xreadgroup(store, worker, &[partition], slots - found.len(), None).await?);
+            let partition = [partition];
+            let read = self.xreadgroup(store, worker, &partition, slots - found.len(), None);
+            match timeout(lag, read).await {
+                Ok(read) => found.extend(read?),
+                Err(_) => {
+                    self.close();
+                    return Err(silent());
+                }
+            }
             if found.len() >= slots {
                 break;
             }
@@ -95,9 +130,7 @@ impl Line {
         command.arg("STREAMS").arg(&streams).arg(vec![">"; streams.len()]);
         let result = self.send(store, &command).await;
         if result.is_err() {
-            // Whatever it was: an answer may still be under way on this connection.
-            self.open = None;
-            self.asleep_until = Some(clock::monotonic() + REOPEN_AFTER);
+            self.close();
         }
         Ok(result?.map(|reply| entries(&streams, partitions, reply)).unwrap_or_default())
     }
@@ -107,7 +140,7 @@ impl Line {
         store: &Store,
         command: &redis::Cmd,
     ) -> Result<Option<StreamReadReply>, StoreError> {
-        let mut open = self.open(store).await?;
+        let Some(mut open) = self.open.clone() else { return Err(silent()) };
         let answer = open.route.link.unless_superseded(command.query_async(&mut open.connection)).await;
         match answer {
             Ok(reply) => Ok(reply),
@@ -123,10 +156,7 @@ impl Line {
         }
     }
 
-    async fn open(&mut self, store: &Store) -> Result<Open, StoreError> {
-        if let Some(open) = &self.open {
-            return Ok(open.clone());
-        }
+    async fn connect(&mut self, store: &Store) -> Result<(), StoreError> {
         let partition = self.partitions.first().copied().unwrap_or_default();
         let route = store.hub.route(slot_of_key(store.partition(partition).as_bytes())).await?;
         let connect = async {
@@ -137,20 +167,28 @@ impl Line {
         let connected = route.link.unless_superseded(connect).await;
         let (mut connection, client) = connected.inspect_err(|error| store.hub.note(&route, error))?;
         store.create_groups(&mut connection, &self.partitions).await?;
-        Ok(self.open.insert(Open { route, connection, client }).clone())
+        self.open = Some(Open { route, connection, client });
+        Ok(())
     }
 }
 
 impl Open {
-    /// Ends its blocking read, if it is in one.
-    pub(super) async fn unblock(&self) {
+    /// Has Redis end its blocking read, if it is in one. Nobody waits for the answer.
+    pub(super) fn unblock(&self) {
         let mut command = redis::cmd("CLIENT");
         command.arg("UNBLOCK").arg(self.client);
-        let asked = async { command.query_async::<u64>(&mut self.route.link.shared().await?).await };
-        if let Err(error) = asked.await {
-            debug!(%error, node = self.route.link.name(), "a blocking read was not ended");
-        }
+        let link = Arc::clone(&self.route.link);
+        tokio::spawn(async move {
+            let asked = async { command.query_async::<u64>(&mut link.shared().await?).await };
+            if let Ok(Err(error)) = timeout(LAG_MAX, asked).await {
+                debug!(%error, node = link.name(), "a blocking read was not ended");
+            }
+        });
     }
+}
+
+fn silent() -> StoreError {
+    StoreError::Unreachable("a ready stream can't be read".to_owned())
 }
 
 fn entries(streams: &[String], partitions: &[u16], reply: StreamReadReply) -> Vec<ReadyEntry> {

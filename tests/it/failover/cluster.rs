@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use rapidbridge::playground::helpdesk::Resource;
+use rapidbridge::playground::receiver::Ledger;
 use rapidbridge::settings::Settings;
 use rapidbridge::store::runs::RunFilter;
 use rapidbridge::store::{Store, StoreError};
@@ -58,6 +59,38 @@ async fn what_a_clusters_new_primary_lacks_comes_again_in_order() {
     back.sort_unstable();
     ours.sort_unstable();
     assert_eq!(back, ours.iter().collect::<Vec<_>>(), "the runs of the lost primary, and no others");
+}
+
+/// A primary and its replica stand still: their connections stay open and nothing answers.
+#[tokio::test]
+async fn a_part_of_a_cluster_that_stands_still_does_not_keep_the_others_from_their_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let group = RedisGroup::cluster(folder.path()).await;
+    let (mut cluster, runs) = under_way(&group).await;
+    more_pages(&cluster, 24).await;
+    let definitions = group.primary_of(0, "rb:{default.definitions}:").await;
+    let mut homes = Vec::new();
+    for number in 0..runs.len() {
+        homes.push(group.primary_of(0, &prefix(number)).await);
+    }
+    let victim = homes.iter().copied().find(|home| *home != definitions).unwrap();
+    let frozen = Instant::now();
+    for node in [victim, victim + 3] {
+        group.nodes[node].freeze().unwrap();
+    }
+    for (run, _) in runs.iter().zip(&homes).filter(|(_, home)| **home != victim) {
+        let ended = |ledger: &Ledger| ledger.run(run).ended.is_some();
+        cluster.receiver.wait_for("a run elsewhere to end", PATIENCE, ended).await.unwrap();
+    }
+    // New ones as well: somebody reads the ready streams that are left.
+    let number = homes.iter().position(|home| *home != victim).unwrap();
+    let again = cluster.api.push("nested", &account(number), "backend").await;
+    let ended = |ledger: &Ledger| ledger.run(&again).ended.is_some();
+    cluster.receiver.wait_for("a new run to end", PATIENCE, ended).await.unwrap();
+    for node in [victim, victim + 3] {
+        group.nodes[node].thaw().unwrap();
+    }
+    assert_all_completed(&mut cluster, &runs, frozen).await;
 }
 
 /// While a slot is on its way, a script would find some of its keys at one node and some at the other: it has to wait.
