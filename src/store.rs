@@ -64,6 +64,10 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    fn not_let_in(why: &str) -> Self {
+        Self::Unfit(format!("Redis does not let us in: {why}. Check user and password in redis.url"))
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Refused(_) | Self::Unconfirmed { .. })
@@ -75,9 +79,7 @@ impl From<RedisError> for StoreError {
         let text = error.to_string();
         match error.code() {
             Some("OOM" | "READONLY" | "MISCONF" | "NOREPLICAS") => Self::Refused(text),
-            Some("WRONGPASS" | "NOAUTH" | "NOPERM") => {
-                Self::Unfit(format!("Redis does not let us in: {text}. Check user and password in redis.url"))
-            }
+            Some("WRONGPASS" | "NOAUTH" | "NOPERM") => Self::not_let_in(&text),
             // The primary starts, is busy, changes, or hands a slot over. A script that is not there was loaded into
             // a server that is the primary no more.
             Some(
@@ -85,18 +87,23 @@ impl From<RedisError> for StoreError {
                 | "UNBLOCKED" | "NOSCRIPT",
             ) => Self::Unreachable(text),
             Some(_) => Self::Damaged(text),
-            None => match error.kind() {
-                ErrorKind::Io
-                | ErrorKind::ClusterConnectionNotFound
-                | ErrorKind::MasterNameNotFoundBySentinel => Self::Unreachable(text),
-                ErrorKind::AuthenticationFailed => Self::Unfit(format!(
-                    "Redis does not let us in: {text}. Check user and password in redis.url"
-                )),
-                ErrorKind::InvalidClientConfig => Self::Unfit(text),
-                // The answer's bytes were cut off, or are of another kind.
-                _ if error.is_connection_dropped() || error.is_timeout() => Self::Unreachable(text),
-                _ => Self::Damaged(text),
-            },
+            None => {
+                let kind = error.kind();
+                let is_away = [
+                    ErrorKind::Io,
+                    ErrorKind::ClusterConnectionNotFound,
+                    ErrorKind::MasterNameNotFoundBySentinel,
+                ];
+                if is_away.contains(&kind) || error.is_connection_dropped() || error.is_timeout() {
+                    Self::Unreachable(text)
+                } else if kind == ErrorKind::AuthenticationFailed {
+                    Self::not_let_in(&text)
+                } else if kind == ErrorKind::InvalidClientConfig {
+                    Self::Unfit(text)
+                } else {
+                    Self::Damaged(text)
+                }
+            }
         }
     }
 }

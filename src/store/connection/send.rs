@@ -32,9 +32,12 @@ impl Connection {
         if let Some((_, connection)) = taken.iter().find(|(of, _)| Arc::ptr_eq(of, link)) {
             return Ok(connection.as_ref().as_ref().clone());
         }
-        let connection = link.pool.get().await.map_err(|error| match error {
-            deadpool_redis::PoolError::Backend(error) => error,
-            error => std::io::Error::new(std::io::ErrorKind::TimedOut, error.to_string()).into(),
+        let connection = link.pool.get().await.map_err(|error| {
+            let text = error.to_string();
+            if let deadpool_redis::PoolError::Backend(error) = error {
+                return error;
+            }
+            std::io::Error::new(std::io::ErrorKind::TimedOut, text).into()
         })?;
         let line = connection.as_ref().clone();
         taken.push((Arc::clone(link), Arc::new(connection)));
@@ -141,8 +144,5 @@ pub(super) fn trouble_of(error: &RedisError) -> Trouble {
 }
 
 fn trouble_of_value(value: &Value) -> Trouble {
-    match value {
-        Value::ServerError(error) => trouble_of(&error.clone().into()),
-        _ => Trouble::None,
-    }
+    if let Value::ServerError(error) = value { trouble_of(&error.clone().into()) } else { Trouble::None }
 }

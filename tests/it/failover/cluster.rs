@@ -1,7 +1,6 @@
 //! A cluster promotes a replica, and moves a slot.
 
-use std::time::Instant;
-
+use rapidbridge::clock;
 use rapidbridge::playground::helpdesk::Resource;
 use rapidbridge::playground::receiver::Ledger;
 use rapidbridge::settings::Settings;
@@ -19,7 +18,7 @@ async fn a_primary_of_a_cluster_that_is_killed_is_replaced_and_no_run_is_lost() 
     let (mut cluster, runs) = under_way(&group).await;
     more_pages(&cluster, 30).await;
     let victim = group.primary_of(0, &prefix(0)).await;
-    let killed = Instant::now();
+    let killed = clock::monotonic();
     group.nodes[victim].kill().await.unwrap();
     group.wait_for_role(victim + 3, "master").await;
     assert_all_completed(&mut cluster, &runs, killed).await;
@@ -51,7 +50,7 @@ async fn what_a_clusters_new_primary_lacks_comes_again_in_order() {
     let all_went_on =
         |ledger: &_| ours.iter().zip(&before).all(|(run, before)| acknowledged(ledger, run) > *before + 1);
     cluster.receiver.wait_for("all its runs to go on", PATIENCE, all_went_on).await.unwrap();
-    let killed = Instant::now();
+    let killed = clock::monotonic();
     group.nodes[victim].kill().await.unwrap();
     group.wait_for_role(victim + 3, "master").await;
     let rewinds = assert_all_completed(&mut cluster, &runs, killed).await;
@@ -74,7 +73,7 @@ async fn a_part_of_a_cluster_that_stands_still_does_not_keep_the_others_from_the
         homes.push(group.primary_of(0, &prefix(number)).await);
     }
     let victim = homes.iter().copied().find(|home| *home != definitions).unwrap();
-    let frozen = Instant::now();
+    let frozen = clock::monotonic();
     for node in [victim, victim + 3] {
         group.nodes[node].freeze().unwrap();
     }
@@ -106,7 +105,7 @@ async fn a_slot_that_moves_to_another_node_is_waited_for() {
     let slot = slot.to_string();
     let (from_id, to_id): (String, String) =
         (group.ask(from, &["CLUSTER", "MYID"]).await, group.ask(to, &["CLUSTER", "MYID"]).await);
-    let started = Instant::now();
+    let started = clock::monotonic();
     let _: String = group.ask(to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]).await;
     let _: String = group.ask(from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).await;
     let port = group.nodes[to].port().unwrap().to_string();
