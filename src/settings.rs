@@ -127,7 +127,7 @@ group! {
         response_timeout: Duration = duration("10s", 100 * MS, MINUTE),
         /// The longest time connecting may take.
         connect_timeout: Duration = duration("5s", 100 * MS, MINUTE),
-        /// Connections of a process for everything but the hot path.
+        /// Connections of a process to each primary for everything but the hot path.
         pool_size: usize = whole("8", 1..=256),
     }
 }

@@ -65,6 +65,10 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    fn not_let_in(why: &str) -> Self {
+        Self::Unfit(format!("Redis does not let us in: {why}. Check user and password in redis.url"))
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Refused(_) | Self::Unconfirmed { .. })
@@ -76,9 +80,7 @@ impl From<RedisError> for StoreError {
         let text = error.to_string();
         match error.code() {
             Some("OOM" | "READONLY" | "MISCONF" | "NOREPLICAS") => Self::Refused(text),
-            Some("WRONGPASS" | "NOAUTH" | "NOPERM") => {
-                Self::Unfit(format!("Redis does not let us in: {text}. Check user and password in redis.url"))
-            }
+            Some("WRONGPASS" | "NOAUTH" | "NOPERM") => Self::not_let_in(&text),
             // The primary starts, is busy, changes, or hands a slot over. A script that is not there was loaded into
             // a server that is the primary no more.
             Some(
@@ -86,20 +88,25 @@ impl From<RedisError> for StoreError {
                 | "UNBLOCKED" | "NOSCRIPT",
             ) => Self::Unreachable(text),
             Some(_) => Self::Damaged(text),
-            None => match error.kind() {
-                // An answer that was cut off can't be parsed: the connection is gone, not the data.
-                ErrorKind::Io
-                | ErrorKind::Parse
-                | ErrorKind::ClusterConnectionNotFound
-                | ErrorKind::MasterNameNotFoundBySentinel => Self::Unreachable(text),
-                ErrorKind::AuthenticationFailed => Self::Unfit(format!(
-                    "Redis does not let us in: {text}. Check user and password in redis.url"
-                )),
-                ErrorKind::InvalidClientConfig => Self::Unfit(text),
-                // The answer's bytes were cut off, or are of another kind.
-                _ if error.is_connection_dropped() || error.is_timeout() => Self::Unreachable(text),
-                _ => Self::Damaged(text),
-            },
+            None => {
+                let kind = error.kind();
+                let is_away = [
+                    ErrorKind::Io,
+                    // An answer that was cut off: the connection is gone, not the data.
+                    ErrorKind::Parse,
+                    ErrorKind::ClusterConnectionNotFound,
+                    ErrorKind::MasterNameNotFoundBySentinel,
+                ];
+                if is_away.contains(&kind) || error.is_connection_dropped() || error.is_timeout() {
+                    Self::Unreachable(text)
+                } else if kind == ErrorKind::AuthenticationFailed {
+                    Self::not_let_in(&text)
+                } else if kind == ErrorKind::InvalidClientConfig {
+                    Self::Unfit(text)
+                } else {
+                    Self::Damaged(text)
+                }
+            }
         }
     }
 }
@@ -118,6 +125,8 @@ pub struct Store {
     partitions: u16,
     hub: Hub,
     shared: Connection,
+    /// The slot of the definitions.
+    home: u16,
     scripts: Arc<scripts::Scripts>,
     /// How many replicas must have what was accepted, and how long one wait for them takes.
     replicas: Option<(u32, Duration)>,
@@ -137,10 +146,12 @@ impl Store {
     /// When Redis can't be reached or is unfit.
     pub async fn open(settings: &RedisSettings, environment: &EnvironmentId) -> Result<Self, StoreError> {
         let hub = Hub::new(settings)?;
+        let home = connection::slot_of_key(keys::definitions(environment).as_bytes());
         let store = Self {
             environment: environment.clone(),
             partitions: settings.partitions,
-            shared: hub.shared(),
+            shared: hub.shared(home),
+            home,
             hub,
             scripts: Arc::new(scripts::Scripts::default()),
             replicas: (settings.durability == Level::Replicated)
@@ -252,7 +263,7 @@ impl Store {
 
     /// A pooled connection, for everything but the hot path.
     fn pooled(&self) -> Connection {
-        self.hub.pooled()
+        self.hub.pooled(self.home)
     }
 
     /// The time by Redis' clock; in a cluster by that of the node which has the definitions.

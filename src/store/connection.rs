@@ -10,6 +10,8 @@
 //! a node that has only some of the partition's keys.
 
 mod confirm;
+mod link;
+mod send;
 mod slot;
 mod topology;
 
@@ -17,20 +19,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
-use deadpool_redis::{Manager, Pool, Runtime};
-use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value,
-};
+use redis::{ErrorKind, RedisError, RedisResult};
 use secrecy::ExposeSecret;
-use tokio::sync::OnceCell;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::clock;
 use crate::settings::{RedisAddress, RedisSettings};
 
-pub(super) use confirm::Confirmer;
+pub(super) use link::Link;
+use link::{Connect, timed_out};
+pub(super) use send::Connection;
+use send::{Trouble, trouble_of};
 pub(super) use slot::of_key as slot_of_key;
 use topology::{Map, Node, Topology};
 
@@ -55,42 +54,11 @@ struct Inner {
     links: Mutex<HashMap<Node, Arc<Link>>>,
 }
 
-/// How connections are made.
-#[derive(Debug, Clone)]
-struct Connect {
-    response_timeout: Duration,
-    connect_timeout: Duration,
-    pool_size: usize,
-    wait_timeout: Duration,
-}
-
-/// The connections to one primary, for as long as it is one.
-pub(super) struct Link {
-    node: Node,
-    client: Client,
-    wants_role: bool,
-    settings: Connect,
-    shared: OnceCell<MultiplexedConnection>,
-    confirmer: OnceCell<Arc<Confirmer>>,
-    pool: Pool,
-    /// Fires when another node has become the primary: what is under way here is not waited for.
-    superseded: CancellationToken,
-}
-
 /// Where a command goes.
 #[derive(Clone)]
 pub(super) struct Route {
     map: Arc<Map>,
     pub(super) link: Arc<Link>,
-}
-
-/// What an answer says about the node it came from.
-enum Trouble {
-    None,
-    /// Somebody else is the primary.
-    Moved,
-    /// The connection is of no use any more.
-    Broken,
 }
 
 impl Hub {
@@ -120,14 +88,14 @@ impl Hub {
         self.0.topology.is_cluster()
     }
 
-    /// A connection that all share: for the hot path.
-    pub(super) fn shared(&self) -> Connection {
-        Connection { hub: self.clone(), slot: 0, pooled: None }
+    /// A connection that all share: for the hot path. What names no key goes to the primary of `home`.
+    pub(super) fn shared(&self, home: u16) -> Connection {
+        Connection { hub: self.clone(), slot: home, pooled: None }
     }
 
-    /// A connection of one's own for a while: for everything else.
-    pub(super) fn pooled(&self) -> Connection {
-        Connection { hub: self.clone(), slot: 0, pooled: Some(Vec::new()) }
+    /// A connection of one's own for a while: for everything else. It begins at the primary of `home`.
+    pub(super) fn pooled(&self, home: u16) -> Connection {
+        Connection { hub: self.clone(), slot: home, pooled: Some(Vec::new()) }
     }
 
     /// Every primary there is now.
@@ -260,224 +228,5 @@ async fn watch(hub: Weak<Inner>) {
             Ok(map) => drop(hub.learn(map)),
             Err(error) => debug!(%error, "it can't be found out who is the primary"),
         }
-    }
-}
-
-fn timed_out(what: &'static str) -> RedisError {
-    std::io::Error::new(std::io::ErrorKind::TimedOut, what).into()
-}
-
-impl Link {
-    fn new(node: &Node, topology: &Topology, settings: &Connect) -> RedisResult<Self> {
-        let url = topology.url(node);
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(Some(settings.response_timeout))
-            .set_connection_timeout(Some(settings.connect_timeout));
-        let pool = Pool::builder(Manager::new_with_config(url.expose_secret(), config)?)
-            .max_size(settings.pool_size)
-            .wait_timeout(Some(settings.response_timeout))
-            .create_timeout(Some(settings.connect_timeout))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| {
-                RedisError::from((ErrorKind::InvalidClientConfig, "no pool", error.to_string()))
-            })?;
-        Ok(Self {
-            node: Arc::clone(node),
-            client: Client::open(url.expose_secret())?,
-            wants_role: topology.wants_role(),
-            settings: settings.clone(),
-            shared: OnceCell::new(),
-            confirmer: OnceCell::new(),
-            pool,
-            superseded: CancellationToken::new(),
-        })
-    }
-
-    /// Where it leads, for people.
-    pub(super) fn name(&self) -> &str {
-        &self.node
-    }
-
-    /// The connection that all share.
-    pub(super) async fn shared(&self) -> RedisResult<MultiplexedConnection> {
-        let connect = self.shared.get_or_try_init(|| self.dedicated(Duration::ZERO));
-        // Those who wait for another one's attempt wait no longer than for one of their own.
-        let connected = tokio::time::timeout(self.settings.connect_timeout, connect).await;
-        connected.unwrap_or_else(|_| Err(timed_out("connecting took too long"))).cloned()
-    }
-
-    /// The connection whose writes are confirmed by replicas.
-    pub(super) async fn confirmer(&self) -> RedisResult<Arc<Confirmer>> {
-        let connect = self.confirmer.get_or_try_init(|| async {
-            let connection = self.dedicated(self.settings.wait_timeout).await?;
-            Ok(Arc::new(Confirmer::new(connection)))
-        });
-        let connected = tokio::time::timeout(self.settings.connect_timeout, connect).await;
-        connected.unwrap_or_else(|_| Err(timed_out("connecting took too long"))).cloned()
-    }
-
-    /// A connection of its own, whose commands may take `longer` than others'.
-    pub(super) async fn dedicated(&self, longer: Duration) -> RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(Some(self.settings.response_timeout + longer))
-            .set_connection_timeout(Some(self.settings.connect_timeout));
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        if self.wants_role {
-            let role: Vec<Value> = redis::cmd("ROLE").query_async(&mut connection).await?;
-            let role: String =
-                role.into_iter().next().map(redis::from_redis_value).transpose()?.unwrap_or_default();
-            if role != "master" {
-                let detail = format!("{} is a {role}", self.node);
-                let error = std::io::Error::new(std::io::ErrorKind::ConnectionAborted, detail);
-                return Err(error.into());
-            }
-        }
-        Ok(connection)
-    }
-
-    /// Waits for `work`, unless another node becomes the primary meanwhile.
-    pub(super) async fn unless_superseded<T>(
-        &self,
-        work: impl Future<Output = RedisResult<T>>,
-    ) -> RedisResult<T> {
-        tokio::select! {
-            biased;
-            done = work => done,
-            () = self.superseded.cancelled() => {
-                let text = format!("{} is no primary any more", self.node);
-                Err(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, text).into())
-            }
-        }
-    }
-}
-
-/// What an error says about the node it came from.
-fn trouble_of(error: &RedisError) -> Trouble {
-    match error.code() {
-        Some("MOVED" | "CLUSTERDOWN" | "MASTERDOWN") => Trouble::Moved,
-        Some("READONLY" | "LOADING" | "UNBLOCKED") => Trouble::Broken,
-        Some(_) => Trouble::None,
-        None if error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error() => {
-            Trouble::Broken
-        }
-        None => Trouble::None,
-    }
-}
-
-fn trouble_of_value(value: &Value) -> Trouble {
-    match value {
-        Value::ServerError(error) => trouble_of(&error.clone().into()),
-        _ => Trouble::None,
-    }
-}
-
-/// Sends each command to the primary of its key. A command without a key goes where the last one went.
-#[derive(Clone)]
-pub(super) struct Connection {
-    hub: Hub,
-    slot: u16,
-    /// Connections taken out of their pools; `None` for those that all share.
-    pooled: Option<Vec<(Arc<Link>, Arc<deadpool_redis::Connection>)>>,
-}
-
-impl Connection {
-    async fn line(&mut self, link: &Arc<Link>) -> RedisResult<MultiplexedConnection> {
-        let Some(taken) = &mut self.pooled else { return link.shared().await };
-        if let Some((_, connection)) = taken.iter().find(|(of, _)| Arc::ptr_eq(of, link)) {
-            return Ok(connection.as_ref().as_ref().clone());
-        }
-        let connection = link.pool.get().await.map_err(|error| match error {
-            deadpool_redis::PoolError::Backend(error) => error,
-            error => std::io::Error::new(std::io::ErrorKind::TimedOut, error.to_string()).into(),
-        })?;
-        let line = connection.as_ref().clone();
-        taken.push((Arc::clone(link), Arc::new(connection)));
-        Ok(line)
-    }
-
-    async fn one(&mut self, command: &Cmd) -> RedisResult<Value> {
-        self.slot = slot::of_command(command).unwrap_or(self.slot);
-        let route = self.hub.route(self.slot).await?;
-        let link = Arc::clone(&route.link);
-        let answer = link
-            .unless_superseded(async { self.line(&route.link).await?.req_packed_command(command).await })
-            .await;
-        let trouble = answer.as_ref().map_or_else(trouble_of, trouble_of_value);
-        self.hub.trouble(&route, &trouble);
-        answer
-    }
-
-    async fn together(
-        &mut self,
-        route: &Route,
-        commands: &Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisResult<Vec<Value>> {
-        let link = Arc::clone(&route.link);
-        let answer = link
-            .unless_superseded(async {
-                self.line(&route.link).await?.req_packed_commands(commands, offset, count).await
-            })
-            .await;
-        match &answer {
-            Ok(values) => {
-                for value in values {
-                    self.hub.trouble(route, &trouble_of_value(value));
-                }
-            }
-            Err(error) => self.hub.note(route, error),
-        }
-        answer
-    }
-
-    /// Sends a pipeline whose keys may live on several nodes, to each its part, and puts the answers together.
-    async fn many(&mut self, commands: &Pipeline, offset: usize, count: usize) -> RedisResult<Vec<Value>> {
-        let mut routes: Vec<(Route, Vec<usize>)> = Vec::new();
-        for (index, command) in commands.cmd_iter().enumerate() {
-            self.slot = slot::of_command(command).unwrap_or(self.slot);
-            let route = self.hub.route(self.slot).await?;
-            match routes.iter_mut().find(|(known, _)| Arc::ptr_eq(&known.link, &route.link)) {
-                Some((_, part)) => part.push(index),
-                None => routes.push((route, vec![index])),
-            }
-        }
-        let mut routes = routes.into_iter();
-        let (Some(first), second) = (routes.next(), routes.next()) else { return Ok(Vec::new()) };
-        let Some(second) = second else { return self.together(&first.0, commands, offset, count).await };
-        if commands.is_transaction() {
-            return Err((ErrorKind::Client, "a transaction over several nodes").into());
-        }
-        let mut answers = vec![Value::Nil; commands.len()];
-        for (route, part) in [first, second].into_iter().chain(routes) {
-            let mut pipeline = Pipeline::with_capacity(part.len());
-            let ours = commands.cmd_iter().enumerate().filter(|(index, _)| part.contains(index));
-            ours.for_each(|(_, command)| {
-                pipeline.add_command(command.clone());
-            });
-            let values = self.together(&route, &pipeline, 0, part.len()).await?;
-            part.into_iter().zip(values).for_each(|(index, value)| answers[index] = value);
-        }
-        Ok(answers)
-    }
-}
-
-impl ConnectionLike for Connection {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(self.one(command))
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        commands: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(self.many(commands, offset, count))
-    }
-
-    fn get_db(&self) -> i64 {
-        0
     }
 }

@@ -27,6 +27,8 @@ pub struct Tended {
     pub next: Option<Duration>,
 }
 
+/// The longest time a turn of one partition may keep the next turn of the others waiting.
+const TURN_MAX: Duration = Duration::from_secs(2);
 /// The shortest pause between two turns of tending: what is due at once is left to the next.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 
@@ -59,7 +61,10 @@ impl Store {
     /// # Errors
     /// When Redis can't be reached.
     pub async fn tend_all(&self, depth: usize, lease: Duration) -> Result<Tended, StoreError> {
-        let turns = (0..self.partitions()).map(|partition| self.tend(partition, depth, lease));
+        let turns = (0..self.partitions()).map(async |partition| {
+            let turn = tokio::time::timeout(TURN_MAX, self.tend(partition, depth, lease)).await;
+            turn.unwrap_or_else(|_| Err(StoreError::Unreachable("no answer in time".to_owned())))
+        });
         let mut all = Tended::default();
         for turn in futures::future::join_all(turns).await {
             let tended = turn?;

@@ -4,27 +4,36 @@
 //! connection everybody else would wait, and after the client's default time-out the server would hand the
 //! next entry to a reply that nobody reads.
 
-use std::time::{Duration, Instant};
+mod line;
+
+use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use redis::FromRedisValue;
-use redis::aio::MultiplexedConnection;
-use redis::streams::StreamReadReply;
-use tracing::{debug, error, warn};
+use tokio::time::{timeout, timeout_at};
+use tracing::error;
 use uuid::Uuid;
 
-use super::connection::Route;
 use super::{PATIENCE, Store, StoreError, keys};
 use crate::clock::{self, Millis};
 use crate::id::RunId;
 use crate::run::RunRequest;
 
+use line::{Line, Open};
+
 /// How long one blocking read waits.
 pub const BLOCK: Duration = Duration::from_secs(2);
 
-/// How long a line that broke stays closed: an outage must not make a storm.
-const REOPEN_AFTER: Duration = Duration::from_secs(1);
+/// How long one part of a cluster may keep a worker from the others.
+const LAG_MAX: Duration = Duration::from_secs(1);
+
+/// Where there is only one line, its connection's own time-outs are enough.
+const ALONE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long Redis is asked to end a blocking read before its connection is cut.
+const UNBLOCK_MAX: Duration = Duration::from_millis(200);
 
 /// How often Redis is asked to end a blocking read until it has.
 const UNBLOCK_EVERY: Duration = Duration::from_millis(20);
@@ -54,25 +63,6 @@ pub struct ReadyReader {
     worker: String,
     /// One for all partitions; in a cluster, where a command names keys of one slot only, one for each.
     lines: Vec<Line>,
-}
-
-/// A connection of its own that reads the ready streams of some partitions.
-struct Line {
-    partitions: Vec<u16>,
-    /// Which partition comes first in the next turn.
-    first: usize,
-    open: Option<Open>,
-    /// When it may be opened again after it broke.
-    asleep_until: Option<Instant>,
-}
-
-/// An open line.
-#[derive(Clone)]
-struct Open {
-    route: Route,
-    connection: MultiplexedConnection,
-    /// What Redis calls this connection.
-    client: u64,
 }
 
 /// A claimed run with everything a worker needs to go on with it.
@@ -106,20 +96,13 @@ pub struct Claim {
     pub staged_by_others: u64,
 }
 
-impl std::fmt::Debug for Line {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line").field("partitions", &self.partitions).finish_non_exhaustive()
-    }
-}
-
 impl ReadyReader {
     /// A reader that appears in Redis as consumer `worker`.
     pub fn new(store: Store, worker: String) -> Self {
         let all: Vec<u16> = (0..store.partitions).collect();
         let lines =
             if store.hub.is_cluster() { all.chunks(1).map(<[u16]>::to_vec).collect() } else { vec![all] };
-        let line = |partitions| Line { partitions, first: 0, open: None, asleep_until: None };
-        Self { store, worker, lines: lines.into_iter().map(line).collect() }
+        Self { store, worker, lines: lines.into_iter().map(Line::new).collect() }
     }
 
     /// Entries to claim, at most about `slots`: what is there now, else what comes within [`BLOCK`]. A blocking
@@ -130,10 +113,12 @@ impl ReadyReader {
     pub async fn read(&mut self, slots: usize) -> Result<Vec<ReadyEntry>, StoreError> {
         // Another line goes first each time, so that a busy partition does not starve the others.
         self.lines.rotate_left(1);
-        let (store, worker) = (&self.store, self.worker.as_str());
-        let (mut found, mut error) = (Vec::new(), None);
-        for line in &mut self.lines {
-            match line.take(store, worker, slots - found.len()).await {
+        let (store, worker, lag) = (&self.store, self.worker.as_str(), self.lag());
+        let opened = join_all(self.lines.iter_mut().map(|line| line.ready(store, lag))).await;
+        let mut error = opened.into_iter().find_map(Result::err);
+        let mut found = Vec::new();
+        for line in self.lines.iter_mut().filter(|line| line.is_open()) {
+            match line.take(store, worker, slots - found.len(), lag).await {
                 Ok(entries) => found.extend(entries),
                 Err(wrong) => error = Some(wrong),
             }
@@ -141,9 +126,8 @@ impl ReadyReader {
                 return Ok(found);
             }
         }
-        if found.is_empty() && self.lines.iter().any(|line| line.open.is_some()) {
-            found = self.wait().await?;
-            return Ok(found);
+        if found.is_empty() && self.lines.iter().any(Line::is_open) {
+            return self.wait().await;
         }
         match error {
             Some(error) if found.is_empty() => Err(error),
@@ -151,41 +135,49 @@ impl ReadyReader {
         }
     }
 
+    /// How long a line may keep the others waiting.
+    fn lag(&self) -> Duration {
+        if self.lines.len() > 1 { LAG_MAX } else { ALONE }
+    }
+
     /// Blocks on all lines at once until one of them has something, or [`BLOCK`] is over.
     async fn wait(&mut self) -> Result<Vec<ReadyEntry>, StoreError> {
-        let (store, worker) = (&self.store, self.worker.as_str());
-        let opened: Vec<Open> = self.lines.iter().filter_map(|line| line.open.clone()).collect();
-        let lines = self.lines.iter_mut().filter(|line| line.open.is_some());
-        let mut reads: FuturesUnordered<_> = lines.map(|line| line.block(store, worker)).collect();
+        let (store, worker, lag) = (&self.store, self.worker.as_str(), self.lag());
+        let mut lines: Vec<&mut Line> = self.lines.iter_mut().filter(|line| line.is_open()).collect();
+        let opened: Vec<Option<Open>> = lines.iter().map(|line| line.open()).collect();
+        let mut is_over = vec![false; lines.len()];
         let (mut found, mut error, mut served) = (Vec::new(), None, false);
-        while found.is_empty() {
-            match reads.next().await {
-                Some(Ok(entries)) => {
+        let reads = lines.iter_mut().enumerate();
+        let reads = reads.map(async |(index, line)| (index, line.block(store, worker).await));
+        let mut reads: FuturesUnordered<_> = reads.collect();
+        let deadline = clock::monotonic() + BLOCK + lag;
+        while found.is_empty()
+            && let Ok(Some((index, read))) = timeout_at(deadline.into(), reads.next()).await
+        {
+            is_over[index] = true;
+            match read {
+                Ok(entries) => {
                     served = true;
                     found.extend(entries);
                 }
-                Some(Err(wrong)) => error = Some(wrong),
-                None => break,
+                Err(wrong) => error = Some(wrong),
             }
         }
         // The others must not be handed what nobody has a slot for. A read that is cut off might be: so Redis is asked
         // to end it, again and again, as a read may not have begun when it is asked first.
-        while !reads.is_empty() {
-            for open in &opened {
-                open.unblock().await;
+        let deadline = clock::monotonic() + UNBLOCK_MAX;
+        while !reads.is_empty() && clock::monotonic() < deadline {
+            for (open, _) in opened.iter().zip(&is_over).filter(|(_, is_over)| !**is_over) {
+                open.iter().for_each(Open::unblock);
             }
-            let pause = tokio::time::sleep(UNBLOCK_EVERY);
-            tokio::pin!(pause);
-            loop {
-                tokio::select! {
-                    read = reads.next() => match read {
-                        Some(entries) => found.extend(entries.unwrap_or_default()),
-                        None => break,
-                    },
-                    () = &mut pause => break,
-                }
+            let pause = clock::monotonic() + UNBLOCK_EVERY;
+            while let Ok(Some((index, read))) = timeout_at(pause.into(), reads.next()).await {
+                is_over[index] = true;
+                found.extend(read.unwrap_or_default());
             }
         }
+        drop(reads);
+        lines.iter_mut().zip(is_over).filter(|(_, is_over)| !is_over).for_each(|(line, _)| line.close());
         match error {
             Some(error) if !served && found.is_empty() => Err(error),
             _ => Ok(found),
@@ -198,160 +190,47 @@ impl ReadyReader {
     /// When Redis can't be reached.
     pub async fn recover(&mut self, count: usize) -> Result<Vec<ReadyEntry>, StoreError> {
         let (mut found, mut error) = (Vec::new(), None);
-        for partition in 0..self.store.partitions {
-            let stream = self.store.ready_stream(partition);
-            let mut command = redis::cmd("XAUTOCLAIM");
-            command.arg(&stream).arg(keys::GROUP).arg(&self.worker);
-            command.arg(u64::try_from(UNCLAIMED.as_millis()).unwrap_or(u64::MAX)).arg("0-0");
-            command.arg("COUNT").arg(count.saturating_sub(found.len()).max(1));
-            let mut connection = self.store.shared.clone();
-            let answer: redis::RedisResult<redis::streams::StreamAutoClaimReply> =
-                command.query_async(&mut connection).await;
-            match answer {
-                Ok(reply) => found.extend(reply.claimed.into_iter().filter_map(|id| {
-                    let run = id.get::<String>("run")?.parse().ok()?;
-                    Some(ReadyEntry { run, entry: id.id, partition })
-                })),
-                Err(wrong) if wrong.code() == Some("NOGROUP") => {
-                    self.store.create_groups(&mut connection, &[partition]).await?
-                }
+        let lag = self.lag();
+        let looks = (0..self.store.partitions).map(async |partition| {
+            let look = timeout(lag, self.recover_in(partition, count)).await;
+            look.unwrap_or_else(|_| Err(StoreError::Unreachable("a ready stream did not answer".to_owned())))
+        });
+        for look in join_all(looks).await {
+            match look {
+                Ok(entries) => found.extend(entries),
                 // A part of a cluster may be away: the others go on.
                 Err(wrong) => error = Some(wrong),
             }
-            if found.len() >= count {
-                break;
-            }
         }
         match error {
-            Some(error) if found.is_empty() => Err(error.into()),
+            Some(error) if found.is_empty() => Err(error),
             _ => Ok(found),
         }
     }
-}
 
-impl Line {
-    /// What is there now.
-    async fn take(
-        &mut self,
-        store: &Store,
-        worker: &str,
-        slots: usize,
-    ) -> Result<Vec<ReadyEntry>, StoreError> {
-        if self.open.as_ref().is_some_and(|open| !store.hub.is_current(&open.route)) {
-            self.open = None;
-        }
-        if self.open.is_none() && self.asleep_until.is_some_and(|until| clock::monotonic() < until) {
-            return Ok(Vec::new());
-        }
-        self.first = (self.first + 1) % self.partitions.len().max(1);
-        let mut order = self.partitions.clone();
-        order.rotate_left(self.first);
-        let mut found = Vec::new();
-        for partition in order {
-            found.extend(self.xreadgroup(store, worker, &[partition], slots - found.len(), None).await?);
-            if found.len() >= slots {
-                break;
-            }
-        }
-        Ok(found)
-    }
-
-    /// What comes within [`BLOCK`].
-    async fn block(&mut self, store: &Store, worker: &str) -> Result<Vec<ReadyEntry>, StoreError> {
-        let mut order = self.partitions.clone();
-        order.rotate_left(self.first);
-        self.xreadgroup(store, worker, &order, 1, Some(BLOCK)).await
-    }
-
-    async fn xreadgroup(
-        &mut self,
-        store: &Store,
-        worker: &str,
-        partitions: &[u16],
-        count: usize,
-        block: Option<Duration>,
-    ) -> Result<Vec<ReadyEntry>, StoreError> {
-        let streams: Vec<String> =
-            partitions.iter().map(|&partition| store.ready_stream(partition)).collect();
-        let mut command = redis::cmd("XREADGROUP");
-        command.arg("GROUP").arg(keys::GROUP).arg(worker).arg("COUNT").arg(count);
-        if let Some(block) = block {
-            command.arg("BLOCK").arg(u64::try_from(block.as_millis()).unwrap_or(u64::MAX));
-        }
-        command.arg("STREAMS").arg(&streams).arg(vec![">"; streams.len()]);
-        let result = self.send(store, &command).await;
-        if result.is_err() {
-            // Whatever it was: an answer may still be under way on this connection.
-            self.open = None;
-            self.asleep_until = Some(clock::monotonic() + REOPEN_AFTER);
-        }
-        Ok(result?.map(|reply| entries(&streams, partitions, reply)).unwrap_or_default())
-    }
-
-    async fn send(
-        &mut self,
-        store: &Store,
-        command: &redis::Cmd,
-    ) -> Result<Option<StreamReadReply>, StoreError> {
-        let mut open = self.open(store).await?;
-        let answer = open.route.link.unless_superseded(command.query_async(&mut open.connection)).await;
+    async fn recover_in(&self, partition: u16, count: usize) -> Result<Vec<ReadyEntry>, StoreError> {
+        let mut command = redis::cmd("XAUTOCLAIM");
+        command.arg(self.store.ready_stream(partition)).arg(keys::GROUP).arg(&self.worker);
+        command.arg(u64::try_from(UNCLAIMED.as_millis()).unwrap_or(u64::MAX)).arg("0-0");
+        command.arg("COUNT").arg(count.max(1));
+        let mut connection = self.store.shared.clone();
+        let answer: redis::RedisResult<redis::streams::StreamAutoClaimReply> =
+            command.query_async(&mut connection).await;
         match answer {
-            Ok(reply) => Ok(reply),
+            Ok(reply) => {
+                let entry = |id: redis::streams::StreamId| {
+                    let run = id.get::<String>("run")?.parse().ok()?;
+                    Some(ReadyEntry { run, entry: id.id, partition })
+                };
+                Ok(reply.claimed.into_iter().filter_map(entry).collect())
+            }
             Err(error) if error.code() == Some("NOGROUP") => {
-                // New, or Redis lost it: made again wherever it is missed.
-                store.create_groups(&mut open.connection, &self.partitions).await?;
-                Ok(None)
+                self.store.create_groups(&mut connection, &[partition]).await?;
+                Ok(Vec::new())
             }
-            Err(error) => {
-                store.hub.note(&open.route, &error);
-                Err(error.into())
-            }
+            Err(error) => Err(error.into()),
         }
     }
-
-    async fn open(&mut self, store: &Store) -> Result<Open, StoreError> {
-        if let Some(open) = &self.open {
-            return Ok(open.clone());
-        }
-        let partition = self.partitions.first().copied().unwrap_or_default();
-        let route =
-            store.hub.route(super::connection::slot_of_key(store.partition(partition).as_bytes())).await?;
-        let connect = async {
-            let mut connection = route.link.dedicated(BLOCK).await?;
-            let client: u64 = redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await?;
-            Ok((connection, client))
-        };
-        let connected = route.link.unless_superseded(connect).await;
-        let (mut connection, client) = connected.inspect_err(|error| store.hub.note(&route, error))?;
-        store.create_groups(&mut connection, &self.partitions).await?;
-        Ok(self.open.insert(Open { route, connection, client }).clone())
-    }
-}
-
-impl Open {
-    /// Ends its blocking read, if it is in one.
-    async fn unblock(&self) {
-        let mut command = redis::cmd("CLIENT");
-        command.arg("UNBLOCK").arg(self.client);
-        let asked = async { command.query_async::<u64>(&mut self.route.link.shared().await?).await };
-        if let Err(error) = asked.await {
-            debug!(%error, node = self.route.link.name(), "a blocking read was not ended");
-        }
-    }
-}
-
-fn entries(streams: &[String], partitions: &[u16], reply: StreamReadReply) -> Vec<ReadyEntry> {
-    let mut entries = Vec::new();
-    for key in reply.keys {
-        let Some(position) = streams.iter().position(|stream| *stream == key.key) else { continue };
-        for id in key.ids {
-            match id.get::<String>("run").and_then(|run| run.parse().ok()) {
-                Some(run) => entries.push(ReadyEntry { run, entry: id.id, partition: partitions[position] }),
-                None => warn!(stream = key.key, entry = id.id, "an entry without a run on the ready stream"),
-            }
-        }
-    }
-    entries
 }
 
 impl Store {

@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 use super::Worker;
 use super::leases::Lease;
 use crate::clock;
+use crate::store::StoreError;
 use crate::store::lease::Renewal;
 
 /// Leases renewed by one call; bounds the script.
@@ -32,7 +33,11 @@ pub(super) async fn run(worker: Arc<Worker>) {
 async fn renew(worker: &Worker, leases: &[Arc<Lease>]) {
     let sent = clock::monotonic();
     let runs: Vec<_> = leases.iter().map(|lease| (lease.run, lease.epoch, lease.owner.clone())).collect();
-    match worker.store.renew(&runs, worker.settings.worker.lease).await {
+    let length = worker.settings.worker.lease;
+    // The next turn renews again, and must not wait for a part of a cluster that does not answer.
+    let renewal = tokio::time::timeout(length / 3, worker.store.renew(&runs, length)).await;
+    let renewal = renewal.unwrap_or_else(|_| Err(StoreError::Unreachable("no answer in time".to_owned())));
+    match renewal {
         Ok(renewals) => {
             for (lease, renewal) in leases.iter().zip(renewals) {
                 match renewal {

@@ -33,8 +33,6 @@ async fn under_way(group: &RedisGroup) -> (Cluster, Vec<String>) {
     let setup = Setup { workers: 2, schedulers: 2, helpdesk, ..Setup::default() }
         .set("REDIS__URL", &group.url)
         .set("REDIS__PARTITIONS", &PARTITIONS.to_string())
-        .set("REDIS__RESPONSE_TIMEOUT", "2s")
-        .set("REDIS__CONNECT_TIMEOUT", "1s")
         .set("LOG__FILTER", "info,rapidbridge::worker=debug");
     let cluster = setup.start().await;
     let token = &cluster.helpdesk.settings().token;

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::settings::RedisAddress;
 
@@ -132,6 +132,8 @@ impl Topology {
                 asked.truncate(ASKED_MAX);
                 let answers = self.ask(&asked, |at| node.url(at), nodes_of_cluster).await?;
                 let (map, seen) = merge(&answers, node.is_encrypted());
+                let nodes = |at: &String| seen.contains(at) || seeds.contains(at);
+                self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|at, _| nodes(at));
                 *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
                 Ok(map)
             }
@@ -172,18 +174,20 @@ impl Topology {
         url: &SecretString,
         question: impl Fn(MultiplexedConnection) -> F,
     ) -> RedisResult<T> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(place);
-        let connection = match open {
+        let opened = || self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = opened().get(place).cloned();
+        let connection = match known {
             Some(connection) => connection,
             None => {
-                let client = Client::open(url.expose_secret())?;
-                client.get_multiplexed_async_connection_with_config(&self.config).await?
+                let client = Client::open(super::link::info(url)?)?;
+                let connection = client.get_multiplexed_async_connection_with_config(&self.config).await?;
+                opened().insert(place.to_owned(), connection.clone());
+                connection
             }
         };
-        let answer = question(connection.clone()).await?;
-        // Kept only when it served: a broken one is made anew by the next question.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(place.to_owned(), connection);
-        Ok(answer)
+        let answer = question(connection).await;
+        // Made anew by the next question. One that others were quicker than is kept.
+        answer.inspect_err(|_| drop(opened().remove(place)))
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream;
+use rapidbridge::clock;
 use rapidbridge::playground::receiver::Rewind;
 use rapidbridge::redis_server::RedisServer;
 use rapidbridge::run::Status;
@@ -18,11 +19,11 @@ use crate::support::redis_group::RedisGroup;
 use crate::support::{Cluster, eventually};
 
 /// Runs that are accepted for one measurement.
-const RUNS: usize = 600;
+const RUNS: usize = 4000;
 /// Runs that are executed for one measurement, at the same time.
 const CLAIMS: usize = 16;
 /// Checkpoints of each of them.
-const SAVES: u64 = 60;
+const SAVES: u64 = 250;
 /// Longer than a measurement.
 const LEASE: Duration = Duration::from_secs(60);
 /// A checkpoint of a few nested lists.
@@ -57,7 +58,7 @@ pub(super) fn report_stall(name: &str, cluster: &Cluster, failed: Instant) {
 
 /// Accepted runs and page checkpoints a second, by [`CLAIMS`] callers at a time.
 async fn rates(bench: &Bench) -> Value {
-    let start = Instant::now();
+    let start = clock::monotonic();
     let pushes = (0..RUNS).map(|number| {
         let account = format!("account-{}", number % 100);
         let request = bench.request(&account, "job", i64::try_from(number).unwrap());
@@ -66,7 +67,7 @@ async fn rates(bench: &Bench) -> Value {
     stream::iter(pushes).buffer_unordered(CLAIMS).for_each(async |_| {}).await;
     let accepted = RUNS as f64 / start.elapsed().as_secs_f64();
     let claims = claims(bench).await;
-    let start = Instant::now();
+    let start = clock::monotonic();
     let saves = claims.iter().map(async |claim| {
         for step in 1..=SAVES {
             let write = write(Status::Running, CHECKPOINT);
