@@ -86,7 +86,7 @@ pub struct RunLedger {
     pub events: BTreeMap<String, EventLedger>,
     /// The highest page acknowledged; 0 before the first.
     pub last_acked_seq: u64,
-    /// The page acknowledged last.
+    /// The highest page acknowledged, since the last rewind if there was one.
     position: u64,
     /// The highest epoch that has sent a page.
     page_epoch: u64,
@@ -279,7 +279,7 @@ impl Ledger {
         run.last_acked_seq = run.last_acked_seq.max(seq);
         // A page that waited here while a newer claim went back is no step forward of that one.
         if received.epoch.unwrap_or_default() >= run.page_epoch {
-            run.position = seq;
+            run.position = run.position.max(seq);
         }
         let resource = run.resources.entry(received.resource.clone().unwrap_or_default()).or_default();
         resource.total += message.record_ids.len() as u64;
