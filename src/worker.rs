@@ -2,7 +2,7 @@
 //! order. Any number of workers share the work; they meet only in Redis.
 //!
 //! Loops: [`claimer`] takes runs, [`heartbeat`] keeps their leases, [`tender`] does what any process may do for
-//! the queue. Each run is a task of its own ([`execute`]).
+//! the queue. Each run is a task of its own ([`execute`]); a [`suspect`] has its worker to itself.
 
 mod claimer;
 mod execute;
@@ -11,6 +11,7 @@ mod heartbeat;
 mod journal;
 mod leases;
 mod live;
+mod suspect;
 mod tender;
 
 use std::sync::Arc;

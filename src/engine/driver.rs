@@ -22,7 +22,7 @@ pub enum Ending {
     Finished(Outcome),
     /// It waits.
     Parked(Park),
-    /// It was given back, because this worker leaves.
+    /// It was given back, because this worker leaves, or another run must have it alone.
     Released,
     /// Somebody else has it, or the store was out of reach for a whole lease.
     Lost(JournalError),
@@ -81,7 +81,7 @@ pub struct Driver<S, C, J> {
     pub journal: Arc<J>,
     /// Whether the run is still ours, and whether this worker leaves.
     pub guard: Arc<dyn SendGuard>,
-    /// Fires when this worker leaves: no new work, but what is in flight is finished.
+    /// Fires when this run must leave its worker: no new work, but what is in flight is finished.
     pub leaving: CancellationToken,
     /// The worker's byte budget.
     pub budget: Budget,
@@ -232,7 +232,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         if self.guard.permit().is_none() {
             return Ending::Lost(JournalError::Lost);
         }
-        let note = Some("given back by a worker that leaves".to_owned());
+        let note = Some("given back for another worker".to_owned());
         let log = Some(LogLine { what: "released".into(), seq: None, note });
         let entry = entry(machine, log);
         match self.journal.release(entry).await {

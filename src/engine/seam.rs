@@ -197,6 +197,9 @@ pub enum JournalError {
     /// The store can't be reached, or refuses writes, for longer than the lease allows.
     #[error("the store can't be written: {0}")]
     Unavailable(String),
+    /// The store failed in a way that waiting does not mend.
+    #[error("the store failed: {0}")]
+    Failed(String),
 }
 
 /// What a transition makes durable, all or nothing.

@@ -8,7 +8,7 @@ use crate::settings::RetentionSettings;
 /// Most runs of a kind that one call handles; bounds a script's time.
 const BATCH: usize = 200;
 /// Crashes in a row, without a checkpoint between, after which a run is poison.
-const CRASHES_MAX: u32 = 3;
+pub(super) const CRASHES_MAX: u32 = 3;
 /// How long a consumer may be idle before it is removed; a worker reads every two seconds.
 const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(3600);
 

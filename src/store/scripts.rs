@@ -22,6 +22,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    alone,
     apply,
     claim,
     close_gate,
@@ -29,6 +30,7 @@ scripts! {
     finish,
     fire,
     give_back,
+    give_up,
     park,
     prune,
     reconcile,

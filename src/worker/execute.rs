@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Worker;
 use super::journal::{StoreJournal, gate};
@@ -17,7 +17,7 @@ use crate::definition::{Integration, Webhook};
 use crate::engine::checkpoint::Checkpoint;
 use crate::engine::driver::{Driver, Ending};
 use crate::engine::machine::{Changes, OpenError, Park};
-use crate::engine::seam::{Entry, Journal, Notice};
+use crate::engine::seam::{Entry, Journal, JournalError, Notice};
 use crate::engine::{Machine, Plan, RunFacts, WebhookFacts};
 use crate::id::WebhookId;
 use crate::json::Json;
@@ -31,26 +31,39 @@ const PREVIOUS_RUN_OVERLAP: Duration = Duration::from_secs(120);
 /// How long a run waits whose checkpoint is from a later version than this worker.
 const NEWER_WORKER_WAIT: Duration = Duration::from_secs(60);
 
-pub(super) async fn execute(worker: &Worker, claim: Claim, claimed: Instant) {
+pub(super) async fn execute(worker: &Worker, claim: Claim, lease: Arc<Lease>) {
     let length = worker.settings.worker.lease;
-    let lease = Arc::new(Lease::new(
-        claim.request.id,
-        claim.epoch,
-        claim.owner.clone(),
-        length,
-        claimed,
-        worker.leaving.clone(),
-    ));
-    worker.leases.add(Arc::clone(&lease));
-    let journal =
-        Arc::new(StoreJournal::new(worker.store.clone(), Arc::clone(&lease), length, &claim, claimed));
+    let journal = Arc::new(StoreJournal::new(worker.store.clone(), Arc::clone(&lease), length, &claim));
     info!(resumed = claim.checkpoint.is_some(), "run claimed");
     let ending = drive(worker, claim, &lease, &journal).await;
     worker.leases.remove(&lease);
+    lease.open();
     match ending {
-        Some(Ending::Lost(error)) => warn!(%error, "run let go"),
+        // Left to its lease: the run would come back at once, again and again.
+        Some(Ending::Lost(error @ JournalError::Failed(_))) => warn!(%error, "run let go"),
+        Some(Ending::Lost(error)) => {
+            warn!(%error, "run let go");
+            give_up(worker, &lease).await;
+        }
+        None => give_up(worker, &lease).await,
         Some(Ending::Released) => info!("run given back"),
-        Some(Ending::Finished(_) | Ending::Parked(_)) | None => {}
+        Some(Ending::Finished(_) | Ending::Parked(_)) => {}
+    }
+}
+
+/// Tells Redis that the run was let go, as soon as that is possible: it goes on elsewhere without waiting for its
+/// lease, and an outage of Redis does not look like a crash. Nothing happens when somebody else has the run. Its slot
+/// waits as well: nothing could be claimed for it meanwhile.
+async fn give_up(worker: &Worker, lease: &Lease) {
+    loop {
+        match worker.store.give_up(lease.run, lease.epoch, &lease.owner).await {
+            Ok(given_up) => return debug!(given_up, "told that the run was let go"),
+            Err(error) if !error.is_passing() => return warn!(%error, "the run could not be given up"),
+            Err(error) => debug!(%error, "the run is not given up yet"),
+        }
+        if worker.leaving.is_cancelled() {
+            return;
+        }
     }
 }
 
@@ -90,7 +103,7 @@ async fn drive(
         courier: Arc::clone(&worker.courier),
         journal: Arc::clone(journal),
         guard: Arc::clone(lease) as Arc<_>,
-        leaving: worker.leaving.clone(),
+        leaving: lease.leaving.clone(),
         budget: worker.budget.clone(),
         fetch_ahead: worker.settings.worker.fetch_ahead,
     };

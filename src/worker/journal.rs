@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tracing::info;
+
 use super::leases::Lease;
 use crate::clock::{self, Millis};
 use crate::engine::machine::{Gate, Park};
@@ -28,13 +30,8 @@ pub(super) struct StoreJournal {
 }
 
 impl StoreJournal {
-    pub(super) fn new(
-        store: Store,
-        lease: Arc<Lease>,
-        lease_length: Duration,
-        claim: &Claim,
-        claimed: Instant,
-    ) -> Self {
+    pub(super) fn new(store: Store, lease: Arc<Lease>, lease_length: Duration, claim: &Claim) -> Self {
+        let claimed = lease.claimed;
         Self {
             store,
             lease,
@@ -77,7 +74,11 @@ impl StoreJournal {
             }
             Err(error) => {
                 self.lease.lose();
-                Err(JournalError::Unavailable(error.to_string()))
+                Err(if error.is_passing() {
+                    JournalError::Unavailable(error.to_string())
+                } else {
+                    JournalError::Failed(error.to_string())
+                })
             }
         }
     }
@@ -92,6 +93,9 @@ impl Journal for StoreJournal {
             })
             .await?;
         self.lease.renewed(sent);
+        if self.lease.open() {
+            info!("a suspect saved a checkpoint: others may run beside it again");
+        }
         Ok(Notice { stop: notice.stop, gate: gate(notice.gate) })
     }
 

@@ -15,6 +15,7 @@ mod hostile;
 mod hot_path;
 mod kill;
 mod outage;
+mod poison;
 mod queue;
 mod rate_limit;
 mod schedule;
