@@ -11,6 +11,7 @@ pub mod definitions;
 pub mod keys;
 pub mod lease;
 pub mod maintenance;
+mod outage;
 pub mod ready;
 pub mod runs;
 mod scripts;
@@ -24,6 +25,7 @@ use deadpool_redis::{Manager, Pool, Runtime};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError, ScriptInvocation};
 use secrecy::ExposeSecret;
+use tracing::{debug, warn};
 
 use crate::backoff;
 use crate::clock::{self, Millis};
@@ -39,9 +41,15 @@ pub enum StoreError {
     /// Redis can't be reached, or did not answer in time.
     #[error("Redis can't be reached: {0}")]
     Unreachable(String),
-    /// Redis refuses to write: memory is full, a replica was asked, or its disk fails.
-    #[error("Redis refuses: {0}. Nothing was written; give it memory, or point redis.url at the primary")]
+    /// Redis refuses to write: a replica was asked, or its disk fails.
+    #[error("Redis refuses: {0}. Nothing was written; mend its disk, or point redis.url at the primary")]
     Refused(String),
+    /// Redis has no memory for anything new; what finishes work goes on.
+    #[error(
+        "Redis' memory is full ({0}). Nothing was written, and nothing new is accepted; runs under way go on. Raise its \
+         maxmemory, or keep less: settings retention.finished_runs, retention.finished_runs_max, stage.total_bytes_max"
+    )]
+    Full(String),
     /// Redis lacks what is needed, or holds something else.
     #[error("{0}")]
     Unfit(String),
@@ -53,7 +61,19 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Refused(_))
+        matches!(self, Self::Unreachable(_) | Self::Refused(_) | Self::Full(_))
+    }
+
+    fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+
+    /// Logs that a loop's turn failed. What the store itself tells, at its own pace, is only a detail here.
+    pub fn report(&self, what: &str) {
+        match self {
+            Self::Unreachable(_) | Self::Full(_) => debug!(error = %self, "{what}"),
+            Self::Refused(_) | Self::Unfit(_) | Self::Damaged(_) => warn!(error = %self, "{what}"),
+        }
     }
 }
 
@@ -61,7 +81,8 @@ impl From<RedisError> for StoreError {
     fn from(error: RedisError) -> Self {
         let text = error.to_string();
         match error.code() {
-            Some("OOM" | "READONLY" | "MISCONF" | "NOREPLICAS") => Self::Refused(text),
+            Some("OOM") => Self::Full(text),
+            Some("READONLY" | "MISCONF" | "NOREPLICAS") => Self::Refused(text),
             Some("WRONGPASS" | "NOAUTH" | "NOPERM") => {
                 Self::Unfit(format!("Redis does not let us in: {text}. Check user and password in redis.url"))
             }
@@ -77,7 +98,7 @@ impl From<RedisError> for StoreError {
 
 /// The first wait before a call is repeated; doubles up to [`RETRY_WAIT_MAX`].
 const RETRY_WAIT_BASE: Duration = Duration::from_millis(50);
-/// The longest wait: an outage of Redis costs each caller one try a second, no more.
+/// The longest wait.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long calls outside of a lease are repeated before the caller is told.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -91,6 +112,7 @@ pub struct Store {
     shared: ConnectionManager,
     pool: Pool,
     scripts: Arc<scripts::Scripts>,
+    outage: Arc<outage::Outage>,
     response_timeout: Duration,
     connect_timeout: Duration,
 }
@@ -135,6 +157,7 @@ impl Store {
             shared,
             pool,
             scripts: Arc::new(scripts::Scripts::default()),
+            outage: Arc::default(),
             response_timeout: settings.response_timeout,
             connect_timeout: settings.connect_timeout,
         };
@@ -160,7 +183,8 @@ impl Store {
         self.partition(run.partition() % self.partitions.max(1))
     }
 
-    /// Runs a script on the shared connection, repeating it while Redis is away, until `patience` is over.
+    /// Runs a script on the shared connection, repeating it while Redis is away, until `patience` is over. A full
+    /// memory is told at once: waiting does not mend it.
     async fn call<T: FromRedisValue>(
         &self,
         invocation: &ScriptInvocation<'_>,
@@ -169,21 +193,32 @@ impl Store {
         let start = clock::monotonic();
         let mut attempt = 0;
         loop {
+            self.outage.turn(patience.saturating_sub(start.elapsed())).await?;
             let error = match invocation.invoke_async(&mut self.shared.clone()).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.outage.answered();
+                    return Ok(answer);
+                }
                 Err(error) => StoreError::from(error),
             };
+            self.outage.failed(&error);
             attempt += 1;
             let wait = backoff::delay(RETRY_WAIT_BASE, RETRY_WAIT_MAX, attempt, u64::from(attempt));
-            if !error.is_passing() || start.elapsed() + wait >= patience {
+            if !error.is_passing() || error.is_full() || start.elapsed() + wait >= patience {
                 return Err(error);
             }
             tokio::time::sleep(wait).await;
         }
     }
 
-    /// A pooled connection, for everything but the hot path.
+    /// Returns when Redis answers again, at once when it does, or when `patience` is over.
+    pub async fn answers(&self, patience: Duration) {
+        self.outage.wait(patience).await;
+    }
+
+    /// A pooled connection, for everything but the hot path. While Redis is away most callers are told at once.
     async fn pooled(&self) -> Result<deadpool_redis::Connection, StoreError> {
+        self.outage.turn(Duration::ZERO).await?;
         self.pool.get().await.map_err(|error| StoreError::Unreachable(error.to_string()))
     }
 

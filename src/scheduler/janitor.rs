@@ -16,7 +16,7 @@ const CONTENT_MARGIN: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(super) async fn run(scheduler: &Scheduler) {
     loop {
         if let Err(error) = round(scheduler).await {
-            warn!(%error, "the round was not finished");
+            error.report("the round was not finished");
         }
         tokio::time::sleep(ROUND).await;
     }

@@ -123,20 +123,19 @@ impl Definitions {
     /// # Errors
     /// When Redis can't be reached, or what it holds can't be read.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let mut pipe = redis::pipe();
-        pipe.atomic().cmd("GET").arg(format!("{}generation", self.prefix()));
+        let mut call = self.store.scripts.snapshot.key(self.prefix());
         for kind in Kind::ALL {
-            pipe.cmd("HGETALL").arg(self.hash(*kind));
+            call.arg(kind.to_string());
         }
+        // Not on the hot path's connection: it may be large.
         let mut connection = self.store.pooled().await?;
-        let answers: Vec<redis::Value> = pipe.query_async(&mut connection).await?;
+        let answers: Vec<redis::Value> = call.invoke_async(&mut connection).await?;
         let mut answers = answers.into_iter();
         let generation: Option<String> = answers
             .next()
             .map(redis::from_redis_value)
             .transpose()
-            .map_err(|error| StoreError::Damaged(error.to_string()))?
-            .flatten();
+            .map_err(|error| StoreError::Damaged(error.to_string()))?;
         let mut records = BTreeMap::new();
         for (kind, answer) in Kind::ALL.iter().zip(answers) {
             let found: BTreeMap<String, String> =

@@ -101,7 +101,8 @@ impl ReadyReader {
     /// When Redis can't be reached. The connection is made anew by the next call.
     pub async fn read(&mut self, slots: usize) -> Result<Vec<ReadyEntry>, StoreError> {
         let result = self.try_read(slots).await;
-        if result.is_err() {
+        if let Err(error) = &result {
+            self.store.outage.failed(error);
             self.connection = None;
         }
         result

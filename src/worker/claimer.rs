@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, info_span};
 
 use super::leases::Lease;
 use super::{Worker, execute, suspect};
@@ -23,7 +23,7 @@ pub(super) async fn run(worker: Arc<Worker>) {
     while let Some(slot) = free_slot(&worker).await {
         let result = take(&worker, &mut reader, &mut recovered, slot).await;
         if let Err(error) = result {
-            warn!(%error, "nothing claimed");
+            error.report("nothing claimed");
             tokio::select! {
                 () = tokio::time::sleep(OUTAGE_PAUSE) => {}
                 () = worker.leaving.cancelled() => break,

@@ -31,6 +31,9 @@ const PREVIOUS_RUN_OVERLAP: Duration = Duration::from_secs(120);
 /// How long a run waits whose checkpoint is from a later version than this worker.
 const NEWER_WORKER_WAIT: Duration = Duration::from_secs(60);
 
+/// The pause before definitions that could not be read are tried again.
+const DEFINITIONS_PAUSE: Duration = Duration::from_millis(500);
+
 pub(super) async fn execute(worker: &Worker, claim: Claim, lease: Arc<Lease>) {
     let length = worker.settings.worker.lease;
     let journal = Arc::new(StoreJournal::new(worker.store.clone(), Arc::clone(&lease), length, &claim));
@@ -161,8 +164,9 @@ async fn parts(worker: &Worker, claim: &Claim, lease: &Lease) -> Option<Parts> {
         match try_parts(worker, claim).await {
             Ok(parts) => return Some(parts),
             Err(LiveError::Store(error)) if error.is_passing() && !lease.left().is_zero() => {
-                warn!(%error, "definitions not read yet");
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                error.report("definitions not read yet");
+                tokio::time::sleep(DEFINITIONS_PAUSE).await;
+                worker.store.answers(lease.left()).await;
             }
             Err(LiveError::Store(error)) if error.is_passing() => return None,
             Err(error) => return Some(unusable(claim, "definition_unusable", error.to_string())),

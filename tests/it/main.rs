@@ -11,6 +11,7 @@ mod tidy;
 mod bytes;
 mod contract;
 mod drain;
+mod full;
 mod hostile;
 mod hot_path;
 mod kill;

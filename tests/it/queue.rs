@@ -3,6 +3,7 @@
 
 mod bench;
 mod fence;
+mod full;
 mod mend;
 mod order;
 
