@@ -216,9 +216,10 @@ impl Store {
         self.outage.wait(patience).await;
     }
 
-    /// A pooled connection, for everything but the hot path. While Redis is away most callers are told at once.
+    /// A pooled connection, for everything but the hot path. While Redis is away callers are told at once: it is
+    /// tried by the loops.
     async fn pooled(&self) -> Result<deadpool_redis::Connection, StoreError> {
-        self.outage.turn(Duration::ZERO).await?;
+        self.outage.check()?;
         self.pool.get().await.map_err(|error| StoreError::Unreachable(error.to_string()))
     }
 

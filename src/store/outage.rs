@@ -13,6 +13,9 @@ use crate::clock;
 /// The pause between two tries while Redis is away, all callers of a process together.
 const TRY_EVERY: Duration = Duration::from_millis(500);
 
+/// How long a failure speaks for callers that don't try themselves.
+const FRESH: Duration = Duration::from_secs(2);
+
 /// The pause between two lines about one thing.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -37,6 +40,8 @@ struct State {
 struct Away {
     since: Instant,
     next_try: Instant,
+    /// When a call failed last.
+    failed: Instant,
     last: StoreError,
     told: bool,
 }
@@ -65,6 +70,14 @@ impl Outage {
                 () = tokio::time::sleep_until(next.into()) => {}
                 () = over => {}
             }
+        }
+    }
+
+    /// An error while Redis is away, for callers that leave it to others to try: a moment ago it did not answer.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        match &self.lock().away {
+            Some(away) if away.failed.elapsed() < FRESH => Err(away.last.clone()),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -100,9 +113,11 @@ impl Outage {
                 let away = state.away.get_or_insert_with(|| Away {
                     since: now,
                     next_try: now + TRY_EVERY,
+                    failed: now,
                     last: error.clone(),
                     told: false,
                 });
+                away.failed = now;
                 if due {
                     match away.told {
                         false => {
@@ -165,6 +180,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(tries.load(Ordering::SeqCst) < 10, "{tries:?} tries by 100 callers");
+        assert!(outage.check().is_err());
         outage.answered();
         for caller in callers {
             caller.await.unwrap();

@@ -16,6 +16,7 @@ mod hostile;
 mod hot_path;
 mod kill;
 mod outage;
+mod pace;
 mod poison;
 mod queue;
 mod rate_limit;
