@@ -20,5 +20,6 @@ mod pace;
 mod poison;
 mod queue;
 mod rate_limit;
+mod rolling;
 mod schedule;
 mod security;

@@ -18,7 +18,7 @@ const RUNS: usize = 16;
 /// How long processes are watched: several leases, so that all that repeats does repeat.
 const WATCHED: Duration = Duration::from_secs(12);
 /// Most tries to connect of a worker and a scheduler together, a second.
-const CONNECTIONS_MAX: f64 = 20.0;
+const CONNECTIONS_MAX: f64 = 15.0;
 /// Most scripts that both of them leave in the socket of a Redis that stands still, a second.
 const SCRIPTS_MAX: f64 = 6.0;
 /// Most calls of a worker and a scheduler that have no work, a second and partition: both tend it twice, the worker
