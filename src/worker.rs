@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::delivery::{Http as CourierHttp, HttpCourier};
 use crate::egress::Egress;
-use crate::engine::driver::Budget;
+use crate::engine::budget::Budget;
 use crate::seal::Sealer;
 use crate::settings::Settings;
 use crate::source::Http as SourceHttp;
@@ -83,7 +83,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     definitions.check_keys().await?;
     let live = Live::new(definitions);
     let egress = Egress::new(settings.egress.allow.clone());
-    let courier_http = CourierHttp { client: egress.client()?, egress: egress.clone() };
+    let courier_http = CourierHttp { client: egress.plain_client()?, egress: egress.clone() };
     let worker = Arc::new(Worker {
         name: name(),
         store,
