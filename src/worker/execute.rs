@@ -80,7 +80,7 @@ struct Parts {
 
 async fn drive(
     worker: &Worker,
-    claim: Claim,
+    mut claim: Claim,
     lease: &Arc<Lease>,
     journal: &Arc<StoreJournal>,
 ) -> Option<Ending> {
@@ -88,9 +88,10 @@ async fn drive(
     let notice = Notice { stop: claim.stop.clone(), gate: gate(claim.gate) };
     let now = journal.now();
     let (plan, facts) = (Arc::new(parts.plan), Arc::new(parts.facts));
-    let mut machine = match open(plan, facts, &claim, now) {
+    let staged = claim.stages.iter().map(|(_, bytes)| bytes.len()).sum();
+    let mut machine = match open(plan, facts, &mut claim, now) {
         Ok(machine) => machine,
-        Err((checkpoint, error)) => return Some(unopened(journal, checkpoint, staged(&claim), &error).await),
+        Err((checkpoint, error)) => return Some(unopened(journal, checkpoint, staged, &error).await),
     };
     if let Some((code, reason)) = parts.unusable {
         machine.fail(code, reason, now);
@@ -116,11 +117,13 @@ async fn drive(
 fn open(
     plan: Arc<Plan>,
     facts: Arc<RunFacts>,
-    claim: &Claim,
+    claim: &mut Claim,
     now: Millis,
 ) -> Result<Machine, (Box<Checkpoint>, OpenError)> {
-    let Some(bytes) = &claim.checkpoint else { return Ok(Machine::start(plan, facts, now)) };
-    let checkpoint: Checkpoint = match serde_json::from_slice(bytes) {
+    // Taken out of the claim, so that they are held once while the run goes on.
+    let stages = std::mem::take(&mut claim.stages).into_iter();
+    let Some(bytes) = claim.checkpoint.take() else { return Ok(Machine::start(plan, facts, now)) };
+    let checkpoint: Checkpoint = match serde_json::from_slice(&bytes) {
         Ok(checkpoint) => checkpoint,
         Err(error) => {
             // Nothing can be said about where the run was: from the start it may repeat, never skip.
@@ -128,8 +131,7 @@ fn open(
             return Ok(Machine::start(plan, facts, now));
         }
     };
-    let stages: BTreeMap<String, Bytes> =
-        claim.stages.iter().map(|(name, bytes)| (name.clone(), Bytes::copy_from_slice(bytes))).collect();
+    let stages: BTreeMap<String, Bytes> = stages.map(|(name, bytes)| (name, Bytes::from(bytes))).collect();
     Machine::open(plan, facts, checkpoint.clone(), stages).map_err(|error| (Box::new(checkpoint), error))
 }
 
@@ -221,10 +223,6 @@ fn facts(claim: &Claim, webhooks: Vec<WebhookFacts>, stage_bytes_max: usize) -> 
         previous_run_date: previous_run_date(&claim.request, claim.watermark),
         stage_bytes_max,
     }
-}
-
-fn staged(claim: &Claim) -> usize {
-    claim.stages.iter().map(|(_, bytes)| bytes.len()).sum()
 }
 
 /// How many bytes the run may keep staged: its own budget, or what the others of its partition leave of the

@@ -11,6 +11,8 @@ mod tidy;
 mod bytes;
 mod contract;
 mod drain;
+#[cfg(target_os = "linux")]
+mod flood;
 mod full;
 mod hostile;
 mod hot_path;
