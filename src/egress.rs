@@ -27,6 +27,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// rarely send into a connection that they are just closing.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The most unused connections that are kept to one host.
+const POOL_IDLE_MAX: usize = 256;
+
+/// How much of an answer over HTTP/2 may arrive before it is read: of one request, and of one connection. The client's
+/// own windows are some megabytes for each host.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
 /// The longest URL that is looked at.
 const URL_BYTES_MAX: usize = 8 * 1024;
 
@@ -157,6 +165,18 @@ impl Egress {
     /// # Errors
     /// When the TLS back end can't be set up.
     pub fn client(&self) -> Result<reqwest::Client, reqwest::Error> {
+        self.builder().build()
+    }
+
+    /// The same, but answers are taken as they come: neither asked for compressed nor unpacked.
+    ///
+    /// # Errors
+    /// When the TLS back end can't be set up.
+    pub fn plain_client(&self) -> Result<reqwest::Client, reqwest::Error> {
+        self.builder().no_gzip().no_brotli().no_zstd().no_deflate().build()
+    }
+
+    fn builder(&self) -> reqwest::ClientBuilder {
         reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -165,9 +185,11 @@ impl Egress {
             .dns_resolver(GuardedResolver::new(self.clone()))
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .pool_max_idle_per_host(POOL_IDLE_MAX)
+            .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .tls_version_min(reqwest::tls::Version::TLS_1_2)
             .user_agent(concat!("rapidbridge/", env!("CARGO_PKG_VERSION")))
-            .build()
     }
 
     fn check_literal(&self, ip: IpAddr, port: u16) -> Result<(), Refused> {

@@ -2,6 +2,7 @@
 //!
 //! It knows neither queue nor HTTP: pages, deliveries and durability come through the doors in [`seam`].
 
+pub mod budget;
 pub mod checkpoint;
 pub mod cursor;
 pub mod driver;

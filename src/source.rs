@@ -38,6 +38,7 @@ use std::time::Duration;
 use crate::backoff;
 use crate::definition::{Account, Integration};
 use crate::egress::Egress;
+use crate::engine::budget::Room;
 use crate::engine::seam::{FetchError, FetchRequest, Page, Source};
 use crate::source::failure::Failure;
 use crate::source::request::Prepared;
@@ -116,7 +117,7 @@ impl HttpSource {
 }
 
 impl Source for HttpSource {
-    async fn fetch(&self, request: &FetchRequest) -> Result<Page, FetchError> {
+    async fn fetch(&self, request: &FetchRequest, room: &Room) -> Result<Page, FetchError> {
         let (integration, account) = (&self.integration, &self.account);
         let Some(method) = integration.method(&request.resource, &request.method) else {
             let what = "the integration declares no such method; add it, or mend the job";
@@ -124,9 +125,13 @@ impl Source for HttpSource {
         };
         let prepared = request::prepare(integration, account, method, request, self.secrets.clone())
             .map_err(|failure| self.reported(failure, request, None))?;
+        // A cursor that works once must not be spent on a page that is then let go.
+        if !method.replayable && !room.grow(method.page_bytes_max.min(self.http.page_bytes_max)) {
+            return Err(self.reported(Failure::no_room(), request, Some(&prepared)));
+        }
         let mut tries = 1;
         loop {
-            match exchange::send(&self.http, integration, method, &prepared).await {
+            match exchange::send(&self.http, integration, method, &prepared, room).await {
                 Ok(page) => return Ok(page),
                 Err(failure) if failure.again && tries < integration.retry.attempts => {
                     tokio::time::sleep(self.delay(request, tries)).await;

@@ -14,6 +14,7 @@ pub mod definitions;
 pub mod keys;
 pub mod lease;
 pub mod maintenance;
+mod outage;
 pub mod ready;
 pub mod runs;
 mod scripts;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::{ErrorKind, FromRedisValue, RedisError, ScriptInvocation};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::backoff;
 use crate::clock::{self, Millis};
@@ -42,8 +43,8 @@ pub enum StoreError {
     /// Redis can't be reached, or did not answer in time.
     #[error("Redis can't be reached: {0}")]
     Unreachable(String),
-    /// Redis refuses to write: memory is full, a replica was asked, or its disk fails.
-    #[error("Redis refuses: {0}. Nothing was written; give it memory, or point redis.url at the primary")]
+    /// Redis refuses to write: a replica was asked, or its disk fails.
+    #[error("Redis refuses: {0}. Nothing was written; mend its disk, or point redis.url at the primary")]
     Refused(String),
     /// It was written, but not as safely as `redis.durability` asks for.
     #[error(
@@ -56,6 +57,12 @@ pub enum StoreError {
         /// How many should.
         wanted: u32,
     },
+    /// Redis has no memory for anything new; what finishes work goes on.
+    #[error(
+        "Redis' memory is full ({0}). Nothing was written, and nothing new is accepted; runs under way go on. Raise its \
+         maxmemory, or keep less: settings retention.finished_runs, retention.finished_runs_max, stage.total_bytes_max"
+    )]
+    Full(String),
     /// Redis lacks what is needed, or holds something else.
     #[error("{0}")]
     Unfit(String),
@@ -71,7 +78,20 @@ impl StoreError {
 
     /// Whether the same call may succeed later.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Refused(_) | Self::Unconfirmed { .. })
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::Refused(_) | Self::Full(_) | Self::Unconfirmed { .. }
+        )
+    }
+
+    /// Logs that a loop's turn failed. What the store itself tells, at its own pace, is only a detail here.
+    pub fn report(&self, what: &str) {
+        match self {
+            Self::Unreachable(_) | Self::Full(_) => debug!(error = %self, "{what}"),
+            Self::Refused(_) | Self::Unconfirmed { .. } | Self::Unfit(_) | Self::Damaged(_) => {
+                warn!(error = %self, "{what}");
+            }
+        }
     }
 }
 
@@ -79,7 +99,8 @@ impl From<RedisError> for StoreError {
     fn from(error: RedisError) -> Self {
         let text = error.to_string();
         match error.code() {
-            Some("OOM" | "READONLY" | "MISCONF" | "NOREPLICAS") => Self::Refused(text),
+            Some("OOM") => Self::Full(text),
+            Some("READONLY" | "MISCONF" | "NOREPLICAS") => Self::Refused(text),
             Some("WRONGPASS" | "NOAUTH" | "NOPERM") => Self::not_let_in(&text),
             // The primary starts, is busy, changes, or hands a slot over. A script that is not there was loaded into
             // a server that is the primary no more.
@@ -113,7 +134,7 @@ impl From<RedisError> for StoreError {
 
 /// The first wait before a call is repeated; doubles up to [`RETRY_WAIT_MAX`].
 const RETRY_WAIT_BASE: Duration = Duration::from_millis(50);
-/// The longest wait: an outage of Redis costs each caller one try a second, no more.
+/// The longest wait.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long calls outside of a lease are repeated before the caller is told.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -130,6 +151,7 @@ pub struct Store {
     scripts: Arc<scripts::Scripts>,
     /// How many replicas must have what was accepted, and how long one wait for them takes.
     replicas: Option<(u32, Duration)>,
+    outage: Arc<outage::Outage>,
 }
 
 impl std::fmt::Debug for Store {
@@ -147,6 +169,7 @@ impl Store {
     pub async fn open(settings: &RedisSettings, environment: &EnvironmentId) -> Result<Self, StoreError> {
         let hub = Hub::new(settings)?;
         let home = connection::slot_of_key(keys::definitions(environment).as_bytes());
+        let outage = Arc::new(outage::Outage::new(!hub.is_cluster()));
         let store = Self {
             environment: environment.clone(),
             partitions: settings.partitions,
@@ -156,6 +179,7 @@ impl Store {
             scripts: Arc::new(scripts::Scripts::default()),
             replicas: (settings.durability == Level::Replicated)
                 .then_some((settings.wait_replicas, settings.wait_timeout)),
+            outage,
         };
         store.check(settings).await?;
         Ok(store)
@@ -179,7 +203,8 @@ impl Store {
         self.partition(run.partition() % self.partitions.max(1))
     }
 
-    /// Runs a script on the shared connection, repeating it while Redis is away, until `patience` is over.
+    /// Runs a script on the shared connection, repeating it while Redis is away, until `patience` is over. A full
+    /// memory is told at once: waiting does not mend it.
     async fn call<T: FromRedisValue>(
         &self,
         invocation: &ScriptInvocation<'_>,
@@ -187,11 +212,32 @@ impl Store {
     ) -> Result<T, StoreError> {
         let mut tries = Tries::within(patience);
         loop {
-            match invocation.invoke_async(&mut self.shared.clone()).await {
+            self.outage.turn(tries.left()).await?;
+            match self.told(invocation.invoke_async(&mut self.shared.clone()).await) {
                 Ok(answer) => return Ok(answer),
-                Err(error) => tries.again(error.into()).await?,
+                Err(error) => tries.again(error).await?,
             }
         }
+    }
+
+    /// Notes whether Redis answered.
+    fn told<T>(&self, answer: redis::RedisResult<T>) -> Result<T, StoreError> {
+        match answer {
+            Ok(answer) => {
+                self.outage.answered();
+                Ok(answer)
+            }
+            Err(error) => {
+                let error = StoreError::from(error);
+                self.outage.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns when Redis answers again, at once when it does, or when `patience` is over.
+    pub async fn answers(&self, patience: Duration) {
+        self.outage.wait(patience).await;
     }
 
     /// Runs a script of `prefix` whose effect must be as safe as `redis.durability` says, repeating it while Redis is
@@ -206,6 +252,7 @@ impl Store {
         let Some(level) = self.replicas else { return self.call(invocation, patience).await };
         let mut tries = Tries::within(patience);
         loop {
+            self.outage.turn(tries.left()).await?;
             match self.write_safely(prefix, Some(invocation), level, &tries, unconfirmed).await {
                 Ok(Some(answer)) => return Ok(answer),
                 Ok(None) => return Err(StoreError::Damaged("a script without an answer".to_owned())),
@@ -251,7 +298,7 @@ impl Store {
             Ok((answer, replicas))
         };
         let done = route.link.unless_superseded(done).await;
-        let (answer, replicas) = done.inspect_err(|error| self.hub.note(&route, error))?;
+        let (answer, replicas) = self.told(done.inspect_err(|error| self.hub.note(&route, error)))?;
         if replicas < wanted {
             warn!(replicas, wanted, "replicas did not confirm in time what was written");
             if unconfirmed == Unconfirmed::Fails {
@@ -261,9 +308,11 @@ impl Store {
         Ok(answer)
     }
 
-    /// A pooled connection, for everything but the hot path.
-    fn pooled(&self) -> Connection {
-        self.hub.pooled(self.home)
+    /// A pooled connection, for everything but the hot path. While Redis is away callers are told at once: it is
+    /// tried by the loops.
+    fn pooled(&self) -> Result<Connection, StoreError> {
+        self.outage.check()?;
+        Ok(self.hub.pooled(self.home))
     }
 
     /// The time by Redis' clock; in a cluster by that of the node which has the definitions.
@@ -305,7 +354,8 @@ impl Tries {
     async fn again(&mut self, error: StoreError) -> Result<(), StoreError> {
         self.attempt += 1;
         let wait = backoff::delay(RETRY_WAIT_BASE, RETRY_WAIT_MAX, self.attempt, u64::from(self.attempt));
-        let is_told = matches!(error, StoreError::Unconfirmed { .. });
+        // Waiting does not mend them.
+        let is_told = matches!(error, StoreError::Unconfirmed { .. } | StoreError::Full(_));
         if is_told || !error.is_passing() || self.left() <= wait {
             return Err(error);
         }

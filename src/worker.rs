@@ -2,7 +2,7 @@
 //! order. Any number of workers share the work; they meet only in Redis.
 //!
 //! Loops: [`claimer`] takes runs, [`heartbeat`] keeps their leases, [`tender`] does what any process may do for
-//! the queue. Each run is a task of its own ([`execute`]).
+//! the queue. Each run is a task of its own ([`execute`]); a [`suspect`] has its worker to itself.
 
 mod claimer;
 mod execute;
@@ -13,6 +13,7 @@ mod leases;
 mod live;
 #[cfg(feature = "planted")]
 mod planted;
+mod suspect;
 mod tender;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use uuid::Uuid;
 
 use crate::delivery::{Http as CourierHttp, HttpCourier};
 use crate::egress::Egress;
-use crate::engine::driver::Budget;
+use crate::engine::budget::Budget;
 use crate::seal::Sealer;
 use crate::settings::Settings;
 use crate::source::Http as SourceHttp;
@@ -84,7 +85,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), 
     definitions.check_keys().await?;
     let live = Live::new(definitions);
     let egress = Egress::new(settings.egress.allow.clone());
-    let courier_http = CourierHttp { client: egress.client()?, egress: egress.clone() };
+    let courier_http = CourierHttp { client: egress.plain_client()?, egress: egress.clone() };
     let worker = Arc::new(Worker {
         name: name(),
         store,

@@ -47,7 +47,7 @@ pub struct BookError(pub String);
 /// What the courier sends with.
 #[derive(Debug, Clone)]
 pub struct Http {
-    /// A client of [`Egress::client`].
+    /// A client of [`Egress::plain_client`]: a receiver's answer is a few words.
     pub client: reqwest::Client,
     /// The same guard, asked about the URL before every try.
     pub egress: Egress,

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, debug, info};
 
+use super::budget::{Budget, Room};
 use super::machine::{Effect, Gate, Machine, Park};
 use super::seam::{
     Courier, Delivery, Entry, FetchError, FetchErrorKind, FetchRequest, Journal, JournalError, LogLine,
@@ -22,47 +22,23 @@ pub enum Ending {
     Finished(Outcome),
     /// It waits.
     Parked(Park),
-    /// It was given back, because this worker leaves.
+    /// It was given back, because this worker leaves, or another run must have it alone.
     Released,
     /// Somebody else has it, or the store was out of reach for a whole lease.
     Lost(JournalError),
-}
-
-/// The worker's byte budget: a page is only fetched when there is room for it, and ahead only from what is free.
-#[derive(Debug, Clone)]
-pub struct Budget {
-    room: Arc<Semaphore>,
-    units: u32,
-    page_units: u32,
-}
-
-/// One unit of the budget, in bytes: permits are 32-bit, budgets are not.
-const BUDGET_UNIT_BYTES: usize = 1024;
-
-impl Budget {
-    /// A budget of `bytes` for a worker whose pages have at most `page_bytes_max` each.
-    pub fn new(bytes: usize, page_bytes_max: usize) -> Self {
-        let units = |bytes: usize| u32::try_from(bytes.div_ceil(BUDGET_UNIT_BYTES)).unwrap_or(u32::MAX);
-        let total = units(bytes).max(1);
-        Self {
-            room: Arc::new(Semaphore::new(total as usize)),
-            units: total,
-            // A page is held twice at most: as it came and as the event it became.
-            page_units: units(page_bytes_max.saturating_mul(2)).clamp(1, total),
-        }
-    }
-
-    /// The budget in bytes.
-    pub fn bytes(&self) -> usize {
-        self.units as usize * BUDGET_UNIT_BYTES
-    }
 }
 
 /// A page, or why there is none, with the gate after it and the room it takes.
 struct Fetched {
     result: Result<Page, FetchError>,
     gate: Gate,
-    room: Option<OwnedSemaphorePermit>,
+    room: Room,
+}
+
+impl Fetched {
+    fn wants_room(&self) -> bool {
+        matches!(&self.result, Err(FetchError { kind: FetchErrorKind::NoRoom, .. }))
+    }
 }
 
 /// A fetch that was begun while a page was being delivered; dropped with the run.
@@ -81,7 +57,7 @@ pub struct Driver<S, C, J> {
     pub journal: Arc<J>,
     /// Whether the run is still ours, and whether this worker leaves.
     pub guard: Arc<dyn SendGuard>,
-    /// Fires when this worker leaves: no new work, but what is in flight is finished.
+    /// Fires when this run must leave its worker: no new work, but what is in flight is finished.
     pub leaving: CancellationToken,
     /// The worker's byte budget.
     pub budget: Budget,
@@ -103,7 +79,9 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         let mut ahead: Option<Ahead> = None;
         let mut log: Option<LogLine> = None;
         // What the page in flight takes of the budget.
-        let mut _room: Option<OwnedSemaphorePermit> = None;
+        let mut _room: Option<Room> = None;
+        // A list's pages are of much the same size.
+        let mut page_bytes = 0;
         loop {
             if let Some(reason) = self.guard.stop_requested() {
                 machine.stop(&reason, self.journal.now());
@@ -119,15 +97,18 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                 Effect::Fetch(request) => {
                     // Given back before more is asked for: runs that hold and wait could wait for each other.
                     _room = None;
-                    let Some(fetched) = self.fetched(request, ahead.take(), gate).await else { continue };
+                    let Some(fetched) = self.fetched(request, ahead.take(), gate, page_bytes).await else {
+                        continue;
+                    };
                     gate = fetched.gate;
-                    _room = fetched.room;
+                    page_bytes = fetched.result.as_ref().map_or(page_bytes, |page| page.body.len());
+                    _room = Some(fetched.room);
                     machine.fetched(fetched.result, gate, self.journal.now());
                 }
                 Effect::Deliver(delivery) => {
                     if self.fetch_ahead && ahead.is_none() {
-                        ahead =
-                            machine.ahead(self.journal.now()).and_then(|request| self.begin(request, gate));
+                        let request = machine.ahead(self.journal.now());
+                        ahead = request.and_then(|request| self.begin(request, gate, page_bytes));
                     }
                     let verdict = tokio::select! {
                         verdict = self.courier.deliver(&delivery, self.guard.as_ref()) => verdict,
@@ -155,17 +136,29 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
 
     /// The page for `request`: the one fetched ahead if it is that, else fetched now. `None` when this worker
     /// leaves: what was not delivered yet is fetched again by the next one.
-    async fn fetched(&self, request: FetchRequest, ahead: Option<Ahead>, gate: Gate) -> Option<Fetched> {
+    async fn fetched(
+        &self,
+        request: FetchRequest,
+        ahead: Option<Ahead>,
+        gate: Gate,
+        page_bytes: usize,
+    ) -> Option<Fetched> {
         let begun = ahead.filter(|ahead| ahead.request == request).map(|ahead| ahead.task);
         let fetch = async {
-            match begun {
-                Some(task) => task.await.ok(),
+            let first = match begun {
+                Some(task) => task.await.ok()?,
                 None => {
-                    let room =
-                        Arc::clone(&self.budget.room).acquire_many_owned(self.budget.page_units).await.ok();
-                    Some(fetch(&*self.source, &*self.journal, request, gate, room).await)
+                    let room = self.budget.begin(page_bytes).await;
+                    fetch(&*self.source, &*self.journal, request.clone(), gate, room).await
                 }
+            };
+            if !first.wants_room() {
+                return Some(first);
             }
+            // With empty hands: runs that hold and wait could wait for each other.
+            drop(first);
+            let room = self.budget.whole().await;
+            Some(fetch(&*self.source, &*self.journal, request, gate, room).await)
         };
         tokio::select! {
             fetched = fetch => fetched,
@@ -174,11 +167,11 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
     }
 
     /// Begins to fetch ahead, if there is room for it.
-    fn begin(&self, request: FetchRequest, gate: Gate) -> Option<Ahead> {
-        let room = Arc::clone(&self.budget.room).try_acquire_many_owned(self.budget.page_units).ok()?;
+    fn begin(&self, request: FetchRequest, gate: Gate, page_bytes: usize) -> Option<Ahead> {
+        let room = self.budget.try_begin(page_bytes)?;
         let (source, journal, wanted) =
             (Arc::clone(&self.source), Arc::clone(&self.journal), request.clone());
-        let task = async move { fetch(&*source, &*journal, wanted, gate, Some(room)).await };
+        let task = async move { fetch(&*source, &*journal, wanted, gate, room).await };
         Some(Ahead { request, task: AbortOnDropHandle::new(tokio::spawn(task.in_current_span())) })
     }
 
@@ -232,7 +225,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         if self.guard.permit().is_none() {
             return Ending::Lost(JournalError::Lost);
         }
-        let note = Some("given back by a worker that leaves".to_owned());
+        let note = Some("given back for another worker".to_owned());
         let log = Some(LogLine { what: "released".into(), seq: None, note });
         let entry = entry(machine, log);
         match self.journal.release(entry).await {
@@ -260,9 +253,9 @@ async fn fetch<S: Source, J: Journal>(
     journal: &J,
     request: FetchRequest,
     gate: Gate,
-    room: Option<OwnedSemaphorePermit>,
+    room: Room,
 ) -> Fetched {
-    let result = source.fetch(&request).await;
+    let result = source.fetch(&request, &room).await;
     let mut gate = gate;
     if let Err(FetchError { kind: FetchErrorKind::RateLimited { wait }, .. }) = &result {
         let until = journal.now().plus(*wait);
@@ -277,14 +270,7 @@ async fn fetch<S: Source, J: Journal>(
         };
     }
     let bytes = result.as_ref().map_or(0, |page| page.body.len());
-    Fetched { result, gate, room: room.map(|room| shrink(room, bytes)) }
-}
-
-/// Gives back what the page did not need: most are far smaller than the largest allowed.
-fn shrink(mut room: OwnedSemaphorePermit, page_bytes: usize) -> OwnedSemaphorePermit {
-    let needed = (2 * page_bytes).div_ceil(BUDGET_UNIT_BYTES);
-    drop(room.split(room.num_permits().saturating_sub(needed)));
-    room
+    Fetched { result, gate, room: room.shrink(bytes) }
 }
 
 fn entry(machine: &Machine, log: Option<LogLine>) -> Entry<'_> {

@@ -321,7 +321,9 @@ impl Machine {
             Ok(page) => self.page(page, now),
             Err(error) => match error.kind {
                 FetchErrorKind::RateLimited { .. } => self.limited(gate, now),
-                FetchErrorKind::Transient => self.source_trouble(TroubleAbout::Source, error, now),
+                FetchErrorKind::Transient | FetchErrorKind::NoRoom => {
+                    self.source_trouble(TroubleAbout::Source, error, now)
+                }
                 FetchErrorKind::Unauthorized => self.unauthorized(error, now),
                 FetchErrorKind::CursorRefused => self.restart_list(error, now),
                 FetchErrorKind::Permanent => self.failed_for_good(error, now),

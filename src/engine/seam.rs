@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::budget::Room;
 use super::checkpoint::Checkpoint;
 pub use super::cursor::Cursor;
 use super::transition::{Changes, Gate, Park};
@@ -89,6 +90,8 @@ pub enum FetchErrorKind {
     CursorRefused,
     /// Trying again will not help.
     Permanent,
+    /// This worker has no memory for the page now: it is fetched again once there is.
+    NoRoom,
 }
 
 impl fmt::Display for FetchError {
@@ -104,7 +107,13 @@ impl fmt::Display for FetchError {
 /// last error; it never waits out a rate limit.
 pub trait Source: Send + Sync {
     /// Fetches one page or one record (a page of one).
-    fn fetch(&self, request: &FetchRequest) -> impl Future<Output = Result<Page, FetchError>> + Send;
+    /// `room` is asked before more than it has is kept in memory; when there is no more, the fetch ends with
+    /// [`FetchErrorKind::NoRoom`].
+    fn fetch(
+        &self,
+        request: &FetchRequest,
+        room: &Room,
+    ) -> impl Future<Output = Result<Page, FetchError>> + Send;
 }
 
 /// One event on its way to one webhook.
@@ -197,6 +206,9 @@ pub enum JournalError {
     /// The store can't be reached, or refuses writes, for longer than the lease allows.
     #[error("the store can't be written: {0}")]
     Unavailable(String),
+    /// The store failed in a way that waiting does not mend.
+    #[error("the store failed: {0}")]
+    Failed(String),
 }
 
 /// What a transition makes durable, all or nothing.

@@ -17,6 +17,17 @@ pub fn endless(beginning: &'static str, filler: &'static str) -> Body {
     Body::from_stream(head.chain(stream::repeat(chunk)).map(Ok::<_, Infallible>))
 }
 
+/// Zeros, compressed to a hundred and fifty times less, without an end: for `content-encoding: gzip`.
+pub fn bomb() -> Body {
+    // A gzip header, and a block with fixed codes whose first byte is a zero; then "258 times the byte before", again
+    // and again: thirteen bits each, so eight of them fill thirteen bytes.
+    const HEAD: [u8; 11] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 0b0110_0010];
+    const AGAIN: [u8; 13] = [0x18, 0x05, 0xa3, 0x60, 0x14, 0x8c, 0x82, 0x51, 0x30, 0x0a, 0x46, 0xc1, 0x28];
+    let chunk = Bytes::from(AGAIN.repeat(1024));
+    let head = stream::once(async { Bytes::from_static(&HEAD) });
+    Body::from_stream(head.chain(stream::repeat(chunk)).map(Ok::<_, Infallible>))
+}
+
 /// `beginning`, then one space each `pause`, without an end: never idle, never done.
 pub fn drip(beginning: &'static str, pause: Duration) -> Body {
     let head = stream::once(async move { Bytes::from_static(beginning.as_bytes()) });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use super::Scheduler;
 use super::timetable::rule;
@@ -25,7 +25,7 @@ pub(super) async fn run(scheduler: &Scheduler) {
         let pause = match turn(scheduler).await {
             Ok(pause) => pause,
             Err(error) => {
-                warn!(%error, "triggers not looked at");
+                error.report("triggers not looked at");
                 OUTAGE_PAUSE
             }
         };

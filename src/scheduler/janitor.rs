@@ -20,7 +20,7 @@ pub(super) async fn run(scheduler: &Scheduler) {
     let mut sweep = Sweep::default();
     loop {
         if let Err(error) = round(scheduler, &mut sweep).await {
-            warn!(%error, "the round was not finished");
+            error.report("the round was not finished");
         }
         tokio::time::sleep(ROUND).await;
     }

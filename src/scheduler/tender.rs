@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::info;
 
 use super::Scheduler;
 
@@ -20,7 +20,7 @@ pub(super) async fn run(scheduler: &Scheduler) {
                 tended.pause(scheduler.settings.scheduler.tick)
             }
             Err(error) => {
-                warn!(%error, "the queue was not tended");
+                error.report("the queue was not tended");
                 OUTAGE_TICK
             }
         };

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
 use super::Scheduler;
 use crate::clock::Millis;
@@ -53,7 +53,7 @@ pub(super) async fn run(scheduler: &Scheduler) {
     loop {
         match turn(scheduler, known.as_deref()).await {
             Ok(generation) => known = Some(generation),
-            Err(error) => warn!(%error, "triggers not brought to the clock"),
+            Err(error) => error.report("triggers not brought to the clock"),
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}

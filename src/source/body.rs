@@ -4,6 +4,8 @@
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
 
+use crate::engine::budget::Room;
+
 /// A body, as far as it was read.
 pub(super) struct Body {
     /// What was read: never more than the limit.
@@ -18,21 +20,24 @@ pub(super) enum End {
     Complete,
     /// There was more than the limit.
     TooLarge,
+    /// There was no memory for more.
+    NoRoom,
     /// The connection, the deadline or the decompression failed.
     Broken(reqwest::Error),
 }
 
-/// Reads `response` until it ends, or `bytes_max` is passed.
-pub(super) async fn read(mut response: Response, bytes_max: usize) -> Body {
-    let declared = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-    let mut bytes = BytesMut::with_capacity(declared.min(bytes_max));
+/// Reads `response` until it ends, `bytes_max` is passed, or there is no room for more.
+pub(super) async fn read(mut response: Response, bytes_max: usize, room: &Room) -> Body {
+    // Memory grows with what is there: a declared length is only a claim.
+    let mut bytes = BytesMut::new();
     let end = loop {
         match response.chunk().await {
             Ok(Some(chunk)) if bytes.len() + chunk.len() > bytes_max => {
                 bytes.extend_from_slice(&chunk[..bytes_max - bytes.len()]);
                 break End::TooLarge;
             }
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(Some(chunk)) if room.grow(bytes.len() + chunk.len()) => bytes.extend_from_slice(&chunk),
+            Ok(Some(_)) => break End::NoRoom,
             Ok(None) => break End::Complete,
             Err(error) => break End::Broken(error.without_url()),
         }

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::definition::Integration;
 use crate::definition::integration::Method;
 use crate::egress::Refused;
+use crate::engine::budget::Room;
 use crate::engine::seam::Page;
 use crate::source::body::{Body, End};
 use crate::source::failure::Failure;
@@ -21,9 +22,10 @@ pub(super) async fn send(
     integration: &Integration,
     method: &Method,
     prepared: &Prepared,
+    room: &Room,
 ) -> Result<Page, Failure> {
     let started = clock::monotonic();
-    let result = exchange(http, integration, method, prepared).await;
+    let result = exchange(http, integration, method, prepared, room).await;
     let (status, error) = match &result {
         Ok((status, _)) => (Some(*status), None),
         Err(failure) => (failure.status, Some(failure.error)),
@@ -47,6 +49,7 @@ async fn exchange(
     integration: &Integration,
     method: &Method,
     prepared: &Prepared,
+    room: &Room,
 ) -> Result<(u16, Page), Failure> {
     http.egress.check(&prepared.url).map_err(not_allowed)?;
     let bytes_max = method.page_bytes_max.min(http.page_bytes_max);
@@ -64,16 +67,17 @@ async fn exchange(
     let code = status.as_u16();
 
     if !status::is_page(status) || integration.rate_limit.statuses.contains(&code) {
-        let Body { bytes, .. } = body::read(response, ANSWER_BYTES_MAX).await;
+        let Body { bytes, .. } = body::read(response, ANSWER_BYTES_MAX, room).await;
         let (cursor, url) = (&prepared.turn.cursor, &prepared.url);
         let answer = status::Answer { status, headers: &headers, body: &bytes, cursor, url };
         let failure = status::failure(&integration.rate_limit, &answer, clock::now());
         return Err(failure.answered(code, &bytes));
     }
-    let Body { bytes, end } = body::read(response, bytes_max).await;
+    let Body { bytes, end } = body::read(response, bytes_max, room).await;
     let result = match end {
         End::Complete => page::read(method, prepared, status, &headers, bytes.clone()),
         End::TooLarge => Err(too_large(bytes_max)),
+        End::NoRoom => Err(Failure::no_room()),
         End::Broken(error) => Err(unreachable_source(&error, method)),
     };
     let beginning = &bytes[..bytes.len().min(ANSWER_BYTES_MAX)];

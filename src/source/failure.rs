@@ -58,6 +58,12 @@ impl Failure {
         Self::new(FetchErrorKind::RateLimited { wait }, false, error, message)
     }
 
+    /// There is no memory for the page now.
+    pub(super) fn no_room() -> Self {
+        let what = "this worker has no memory for the page now (setting worker.memory_budget_bytes)";
+        Self::new(FetchErrorKind::NoRoom, false, "no_room", what)
+    }
+
     /// With what the source answered.
     pub(super) fn answered(self, status: u16, body: &[u8]) -> Self {
         Self { status: Some(status), answer: body.to_vec(), ..self }

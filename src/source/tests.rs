@@ -18,6 +18,7 @@ use crate::definition::integration::{
 };
 use crate::definition::{Account, Integration};
 use crate::egress::Egress;
+use crate::engine::budget::Budget;
 use crate::engine::seam::{Cursor, FetchError, FetchErrorKind, FetchRequest, Page, Source};
 use crate::json::Json;
 use crate::source::testing::{account, integration, literal, method, object, request};
@@ -98,7 +99,8 @@ fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Respo
 }
 
 async fn fetch(source: &HttpSource, cursor: Cursor) -> Result<Page, FetchError> {
-    source.fetch(&FetchRequest { cursor, ..request("tickets", "list") }).await
+    let room = Budget::new(64 << 20, 16 << 20).begin(0).await;
+    source.fetch(&FetchRequest { cursor, ..request("tickets", "list") }, &room).await
 }
 
 /// All records of a list, page by page.

@@ -127,20 +127,19 @@ impl Definitions {
     /// # Errors
     /// When Redis can't be reached, or what it holds can't be read.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let mut pipe = redis::pipe();
-        pipe.atomic().cmd("GET").arg(format!("{}generation", self.prefix()));
+        let mut call = self.store.scripts.snapshot.key(self.prefix());
         for kind in Kind::ALL {
-            pipe.cmd("HGETALL").arg(self.hash(*kind));
+            call.arg(kind.to_string());
         }
-        let mut connection = self.store.pooled();
-        let answers: Vec<redis::Value> = pipe.query_async(&mut connection).await?;
+        // Not on the hot path's connection: it may be large.
+        let mut connection = self.store.pooled()?;
+        let answers: Vec<redis::Value> = call.invoke_async(&mut connection).await?;
         let mut answers = answers.into_iter();
         let generation: Option<String> = answers
             .next()
             .map(redis::from_redis_value)
             .transpose()
-            .map_err(|error| StoreError::Damaged(error.to_string()))?
-            .flatten();
+            .map_err(|error| StoreError::Damaged(error.to_string()))?;
         let mut records = BTreeMap::new();
         for (kind, answer) in Kind::ALL.iter().zip(answers) {
             let found: BTreeMap<String, String> =
@@ -228,7 +227,7 @@ impl Definitions {
     /// # Errors
     /// When Redis can't be reached.
     pub async fn prune_contents(&self, before: Millis) -> Result<usize, StoreError> {
-        let mut connection = self.store.pooled();
+        let mut connection = self.store.pooled()?;
         let key = format!("{}contents", self.prefix());
         let mut command = redis::cmd("ZRANGEBYSCORE");
         command.arg(&key).arg("-inf").arg(before.0).arg("LIMIT").arg(0).arg(APPLY_MAX);

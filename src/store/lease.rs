@@ -181,6 +181,33 @@ impl Store {
         Ok(answer.chunks(2).map(renewal).collect())
     }
 
+    /// Notes that a suspect has its worker to itself. False when it has another owner.
+    ///
+    /// # Errors
+    /// When Redis can't be written for as long as `patience`.
+    pub async fn alone(
+        &self,
+        run: RunId,
+        epoch: u64,
+        owner: &str,
+        patience: Duration,
+    ) -> Result<bool, StoreError> {
+        let mut call = self.scripts.alone.key(self.of_run(run));
+        call.arg(run.to_string()).arg(epoch).arg(owner);
+        Ok(self.call::<String>(&call, patience).await? == "ok")
+    }
+
+    /// Gives a run back that was let go because Redis was out of reach: no crash, and no checkpoint. False when
+    /// somebody else has it.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn give_up(&self, run: RunId, epoch: u64, owner: &str) -> Result<bool, StoreError> {
+        let mut call = self.scripts.give_up.key(self.of_run(run));
+        call.arg(run.to_string()).arg(epoch).arg(owner).arg(1);
+        Ok(self.call::<String>(&call, PATIENCE).await? == "ok")
+    }
+
     /// Closes an account's gate for `wait`, unless the request was sent under an older generation than the
     /// gate's. Returns its generation and when it opens.
     ///

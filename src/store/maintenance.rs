@@ -10,7 +10,7 @@ const BATCH: usize = 200;
 /// Batches that one round of pruning handles in a partition: a hundred thousand runs, more than can end until the next.
 const PRUNES_MAX: usize = 500;
 /// Crashes in a row, without a checkpoint between, after which a run is poison.
-const CRASHES_MAX: u32 = 3;
+pub(super) const CRASHES_MAX: u32 = 3;
 /// How long a consumer may be idle before it is removed; a worker reads every two seconds.
 pub(super) const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(3600);
 

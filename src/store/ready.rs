@@ -16,6 +16,7 @@ use tokio::time::{timeout, timeout_at};
 use tracing::error;
 use uuid::Uuid;
 
+use super::maintenance::CRASHES_MAX;
 use super::{PATIENCE, Store, StoreError, keys};
 use crate::clock::{self, Millis};
 use crate::id::RunId;
@@ -94,7 +95,20 @@ pub struct Claim {
     pub watermark: Option<Millis>,
     /// Bytes that the partition's other runs keep staged.
     pub staged_by_others: u64,
+    /// How many claims in a row ended in a crash, without a checkpoint between.
+    pub crashes: u32,
 }
+
+impl Claim {
+    /// Whether this run may be what ended its workers: it must run alone, so that the next crash tells.
+    pub fn is_suspect(&self) -> bool {
+        self.crashes >= SUSPECT_CRASHES
+    }
+}
+
+/// Crashes in a row that make a run a suspect. Not the first: every run of a killed worker has that one, and to run all
+/// of them alone would serialise each ordinary recovery. One before the last: that one must happen alone.
+const SUSPECT_CRASHES: u32 = CRASHES_MAX - 1;
 
 impl ReadyReader {
     /// A reader that appears in Redis as consumer `worker`.
@@ -111,6 +125,14 @@ impl ReadyReader {
     /// # Errors
     /// When no partition can be read. Those that can't are tried again a second later, with a new connection.
     pub async fn read(&mut self, slots: usize) -> Result<Vec<ReadyEntry>, StoreError> {
+        let result = self.try_read(slots).await;
+        if let Err(error) = &result {
+            self.store.outage.failed(error);
+        }
+        result
+    }
+
+    async fn try_read(&mut self, slots: usize) -> Result<Vec<ReadyEntry>, StoreError> {
         // Another line goes first each time, so that a busy partition does not starve the others.
         self.lines.rotate_left(1);
         let (store, worker, lag) = (&self.store, self.worker.as_str(), self.lag());
@@ -273,7 +295,7 @@ impl Store {
         let owner = Uuid::now_v7().simple().to_string();
         let mut call = self.scripts.claim.key(self.partition(entry.partition));
         call.arg(entry.run.to_string()).arg(&entry.entry).arg(worker).arg(&owner);
-        call.arg(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
+        call.arg(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)).arg(SUSPECT_CRASHES);
         let answer: Vec<redis::Value> = self.call(&call, PATIENCE).await?;
         if answer.is_empty() {
             return Ok(None);
@@ -341,6 +363,7 @@ fn parse_claim(owner: String, answer: Vec<redis::Value>) -> Result<Claim, StoreE
     let now = take(&mut parts, "now")?;
     let watermark: String = take(&mut parts, "watermark")?;
     let staged_by_others: i64 = take(&mut parts, "staged bytes")?;
+    let crashes = take(&mut parts, "crashes")?;
     let mut stages = Vec::new();
     while let Some(name) = parts.next() {
         let name = String::from_redis_value(name).map_err(|error| StoreError::Damaged(error.to_string()))?;
@@ -360,5 +383,6 @@ fn parse_claim(owner: String, answer: Vec<redis::Value>) -> Result<Claim, StoreE
         now: Millis(now),
         watermark: watermark.parse().ok().map(Millis),
         staged_by_others: u64::try_from(staged_by_others).unwrap_or_default(),
+        crashes,
     })
 }

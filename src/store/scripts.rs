@@ -3,7 +3,7 @@
 use redis::Script;
 
 macro_rules! scripts {
-    ($($name:ident,)*) => {
+    ($($name:ident: $flags:literal,)*) => {
         /// All scripts. Redis keeps them by their hash; `redis::Script` sends one again when it was forgotten.
         #[derive(Debug)]
         pub(super) struct Scripts {
@@ -14,31 +14,39 @@ macro_rules! scripts {
             fn default() -> Self {
                 let prelude = include_str!("lua/prelude.lua");
                 Self {
-                    $($name: Script::new(&format!("{prelude}\n{}", include_str!(concat!("lua/", stringify!($name), ".lua")))),)*
+                    $($name: Script::new(&format!(
+                        "#!lua flags={}\n{prelude}\n{}", $flags, include_str!(concat!("lua/", stringify!($name), ".lua"))
+                    )),)*
                 }
             }
         }
     };
 }
 
+// What Redis does with each when its memory is full. `allow-oom`: it finishes work or frees memory, and goes on. Without:
+// it brings new work, and is refused as a whole, before its first write. One that
+// only reads (`no-writes`) is never refused.
 scripts! {
-    apply,
-    audit,
-    claim,
-    close_gate,
-    enqueue,
-    finish,
-    fire,
-    give_back,
-    park,
-    prune,
-    reconcile,
-    release,
-    renew,
-    resume,
-    save,
-    schedule,
-    set_aside,
-    stop,
-    tend,
+    alone: "allow-oom",
+    apply: "",
+    audit: "allow-oom",
+    claim: "",
+    close_gate: "allow-oom",
+    enqueue: "",
+    finish: "allow-oom",
+    fire: "",
+    give_back: "allow-oom",
+    give_up: "allow-oom",
+    park: "allow-oom",
+    prune: "allow-oom",
+    reconcile: "allow-oom",
+    release: "allow-oom",
+    renew: "allow-oom",
+    resume: "",
+    save: "allow-oom",
+    schedule: "",
+    set_aside: "allow-oom",
+    snapshot: "no-writes",
+    stop: "allow-oom",
+    tend: "allow-oom",
 }

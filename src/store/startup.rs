@@ -54,8 +54,13 @@ impl Store {
         let key = format!("{}layout", keys::definitions(&self.environment));
         let ours = format!("{LAYOUT}/{}", self.partitions);
         let mut connection = self.shared.clone();
-        let _: bool = redis::cmd("SETNX").arg(&key).arg(&ours).query_async(&mut connection).await?;
-        let found: String = redis::cmd("GET").arg(&key).query_async(&mut connection).await?;
+        let mut found: Option<String> = redis::cmd("GET").arg(&key).query_async(&mut connection).await?;
+        if found.is_none() {
+            // Not done when it is there: a process must be able to start while Redis' memory is full.
+            let _: bool = redis::cmd("SETNX").arg(&key).arg(&ours).query_async(&mut connection).await?;
+            found = redis::cmd("GET").arg(&key).query_async(&mut connection).await?;
+        }
+        let found = found.unwrap_or_default();
         if found == ours {
             return Ok(());
         }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, info_span};
 
-use super::{Worker, execute};
+use super::leases::Lease;
+use super::{Worker, execute, suspect};
 use crate::clock;
 use crate::store::StoreError;
-use crate::store::ready::{BLOCK, ReadyEntry, ReadyReader};
+use crate::store::ready::{BLOCK, Claim, ReadyEntry, ReadyReader};
 
 /// The pause after Redis could not be reached.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(1);
@@ -22,7 +23,7 @@ pub(super) async fn run(worker: Arc<Worker>) {
     while let Some(slot) = free_slot(&worker).await {
         let result = take(&worker, &mut reader, &mut recovered, slot).await;
         if let Err(error) = result {
-            warn!(%error, "nothing claimed");
+            error.report("nothing claimed");
             tokio::select! {
                 () = tokio::time::sleep(OUTAGE_PAUSE) => {}
                 () = worker.leaving.cancelled() => break,
@@ -67,26 +68,51 @@ async fn take(
         };
     }
     let mut slot = Some(slot);
-    for entry in entries {
+    let mut entries = entries.into_iter();
+    for entry in entries.by_ref() {
         let free = slot.take().or_else(|| Arc::clone(&worker.slots).try_acquire_owned().ok());
-        match free {
-            Some(slot) if !worker.leaving.is_cancelled() => claim(worker, entry, slot).await?,
-            _ => worker.store.give_back(&entry).await?,
+        let Some(slot) = free.filter(|_| !worker.leaving.is_cancelled()) else {
+            worker.store.give_back(&entry).await?;
+            continue;
+        };
+        let Some((claim, lease)) = claim(worker, &entry).await? else { continue };
+        if !claim.is_suspect() {
+            start(worker, claim, lease, slot);
+            continue;
         }
+        // Before the wait: others should have them at once.
+        let given_back = give_back_all(worker, entries).await;
+        suspect::isolate(worker, &lease).await;
+        start(worker, claim, lease, slot);
+        return given_back;
     }
     Ok(())
 }
 
-async fn claim(
-    worker: &Arc<Worker>,
-    entry: ReadyEntry,
-    slot: OwnedSemaphorePermit,
-) -> Result<(), StoreError> {
+async fn give_back_all(worker: &Worker, entries: impl Iterator<Item = ReadyEntry>) -> Result<(), StoreError> {
+    for entry in entries {
+        worker.store.give_back(&entry).await?;
+    }
+    Ok(())
+}
+
+/// Claims the run of `entry`; its lease is kept from here on.
+async fn claim(worker: &Worker, entry: &ReadyEntry) -> Result<Option<(Claim, Arc<Lease>)>, StoreError> {
     let claimed = clock::monotonic();
-    let Some(claim) = worker.store.claim(&entry, &worker.name, worker.settings.worker.lease).await? else {
+    let length = worker.settings.worker.lease;
+    let Some(claim) = worker.store.claim(entry, &worker.name, length).await? else {
         debug!(run = %entry.run, "a stale entry");
-        return Ok(());
+        return Ok(None);
     };
+    let leaving = worker.leaving.child_token();
+    let lease =
+        Arc::new(Lease::new(claim.request.id, claim.epoch, claim.owner.clone(), length, claimed, leaving));
+    worker.leases.add(Arc::clone(&lease));
+    Ok(Some((claim, lease)))
+}
+
+/// Executes a claimed run beside the others.
+fn start(worker: &Arc<Worker>, claim: Claim, lease: Arc<Lease>, slot: OwnedSemaphorePermit) {
     let request = &claim.request;
     let span = info_span!(
         "run",
@@ -99,11 +125,10 @@ async fn claim(
     let task = {
         let worker = Arc::clone(worker);
         async move {
-            execute::execute(&worker, claim, claimed).await;
+            execute::execute(&worker, claim, lease).await;
             drop(slot);
             worker.free.notify_one();
         }
     };
     worker.tasks.spawn(task.instrument(span));
-    Ok(())
 }

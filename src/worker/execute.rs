@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Worker;
 use super::journal::{StoreJournal, gate};
@@ -17,7 +17,7 @@ use crate::definition::{Integration, Webhook};
 use crate::engine::checkpoint::{Checkpoint, Unreadable};
 use crate::engine::driver::{Driver, Ending};
 use crate::engine::machine::{Changes, OpenError};
-use crate::engine::seam::{Entry, Journal, Notice};
+use crate::engine::seam::{Entry, Journal, JournalError, Notice};
 use crate::engine::{Machine, Plan, RunFacts, WebhookFacts};
 use crate::id::WebhookId;
 use crate::json::Json;
@@ -29,26 +29,42 @@ use crate::store::ready::Claim;
 /// slowly, or under a clock that is behind ours, are read twice rather than never.
 const PREVIOUS_RUN_OVERLAP: Duration = Duration::from_secs(120);
 
-pub(super) async fn execute(worker: &Worker, claim: Claim, claimed: Instant) {
+/// The pause before definitions that could not be read are tried again.
+const DEFINITIONS_PAUSE: Duration = Duration::from_millis(500);
+
+pub(super) async fn execute(worker: &Worker, claim: Claim, lease: Arc<Lease>) {
     let length = worker.settings.worker.lease;
-    let lease = Arc::new(Lease::new(
-        claim.request.id,
-        claim.epoch,
-        claim.owner.clone(),
-        length,
-        claimed,
-        worker.leaving.clone(),
-    ));
-    worker.leases.add(Arc::clone(&lease));
-    let journal =
-        Arc::new(StoreJournal::new(worker.store.clone(), Arc::clone(&lease), length, &claim, claimed));
+    let journal = Arc::new(StoreJournal::new(worker.store.clone(), Arc::clone(&lease), length, &claim));
     info!(resumed = claim.checkpoint.is_some(), "run claimed");
     let ending = drive(worker, claim, &lease, &journal).await;
     worker.leases.remove(&lease);
+    lease.open();
     match ending {
-        Some(Ending::Lost(error)) => warn!(%error, "run let go"),
+        // Left to its lease: the run would come back at once, again and again.
+        Some(Ending::Lost(error @ JournalError::Failed(_))) => warn!(%error, "run let go"),
+        Some(Ending::Lost(error)) => {
+            warn!(%error, "run let go");
+            give_up(worker, &lease).await;
+        }
+        None => give_up(worker, &lease).await,
         Some(Ending::Released) => info!("run given back"),
-        Some(Ending::Finished(_) | Ending::Parked(_)) | None => {}
+        Some(Ending::Finished(_) | Ending::Parked(_)) => {}
+    }
+}
+
+/// Tells Redis that the run was let go, as soon as that is possible: it goes on elsewhere without waiting for its
+/// lease, and an outage of Redis does not look like a crash. Nothing happens when somebody else has the run. Its slot
+/// waits as well: nothing could be claimed for it meanwhile.
+async fn give_up(worker: &Worker, lease: &Lease) {
+    loop {
+        match worker.store.give_up(lease.run, lease.epoch, &lease.owner).await {
+            Ok(given_up) => return debug!(given_up, "told that the run was let go"),
+            Err(error) if !error.is_passing() => return warn!(%error, "the run could not be given up"),
+            Err(error) => debug!(%error, "the run is not given up yet"),
+        }
+        if worker.leaving.is_cancelled() {
+            return;
+        }
     }
 }
 
@@ -62,7 +78,7 @@ struct Parts {
 
 async fn drive(
     worker: &Worker,
-    claim: Claim,
+    mut claim: Claim,
     lease: &Arc<Lease>,
     journal: &Arc<StoreJournal>,
 ) -> Option<Ending> {
@@ -73,9 +89,10 @@ async fn drive(
     let notice = Notice { stop: claim.stop.clone(), gate: gate(claim.gate) };
     let now = journal.now();
     let (plan, facts) = (Arc::new(parts.plan), Arc::new(parts.facts));
-    let mut machine = match open(plan, facts, &claim, now) {
+    let staged = claim.stages.iter().map(|(_, bytes)| bytes.len()).sum();
+    let mut machine = match open(plan, facts, &mut claim, now) {
         Ok(machine) => machine,
-        Err(reason) => return unopened(journal, staged(&claim), reason).await,
+        Err(reason) => return unopened(journal, staged, reason).await,
     };
     if let Some((code, reason)) = parts.unusable {
         machine.fail(code, reason, now);
@@ -94,7 +111,7 @@ async fn drive(
         courier,
         journal,
         guard: Arc::clone(lease) as Arc<_>,
-        leaving: worker.leaving.clone(),
+        leaving: lease.leaving.clone(),
         budget: worker.budget.clone(),
         fetch_ahead: worker.settings.worker.fetch_ahead,
     };
@@ -109,20 +126,22 @@ enum Unopened {
     Damaged(Box<Checkpoint>, OpenError),
 }
 
-fn open(plan: Arc<Plan>, facts: Arc<RunFacts>, claim: &Claim, now: Millis) -> Result<Machine, Unopened> {
-    let Some(bytes) = &claim.checkpoint else { return Ok(Machine::start(plan, facts, now)) };
-    let checkpoint = match Checkpoint::read(bytes) {
+fn open(plan: Arc<Plan>, facts: Arc<RunFacts>, claim: &mut Claim, now: Millis) -> Result<Machine, Unopened> {
+    // Taken out of the claim, so that they are held once while the run goes on.
+    let stages = std::mem::take(&mut claim.stages);
+    let Some(bytes) = claim.checkpoint.take() else { return Ok(Machine::start(plan, facts, now)) };
+    let checkpoint = match Checkpoint::read(&bytes) {
         Ok(checkpoint) => checkpoint,
         Err(error @ Unreadable::Later { .. }) => return Err(Unopened::NotHere(error.to_string())),
         Err(error @ Unreadable::Damaged(_)) => {
             // Nothing can be said about where the run was: from the start it may repeat, never skip.
             error!(%error, "the run starts over");
-            let staged = claim.stages.iter().map(|(name, _)| name.as_str());
+            let staged = stages.iter().map(|(name, _)| name.as_str());
             return Ok(Machine::start_over(plan, facts, staged, now));
         }
     };
     let stages: BTreeMap<String, Bytes> =
-        claim.stages.iter().map(|(name, bytes)| (name.clone(), Bytes::copy_from_slice(bytes))).collect();
+        stages.into_iter().map(|(name, bytes)| (name, Bytes::from(bytes))).collect();
     Machine::open(plan, facts, checkpoint.clone(), stages).map_err(|error| match error {
         OpenError::Version { .. } => Unopened::NotHere(error.to_string()),
         OpenError::Stage(_) => Unopened::Damaged(Box::new(checkpoint), error),
@@ -155,8 +174,9 @@ async fn parts(worker: &Worker, claim: &Claim, lease: &Lease) -> Option<Result<P
         match try_parts(worker, claim).await {
             Ok(parts) => return Some(Ok(parts)),
             Err(LiveError::Store(error)) if error.is_passing() && !lease.left().is_zero() => {
-                warn!(%error, "definitions not read yet");
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                error.report("definitions not read yet");
+                tokio::time::sleep(DEFINITIONS_PAUSE).await;
+                worker.store.answers(lease.left()).await;
             }
             Err(LiveError::Store(error)) if error.is_passing() => return None,
             // Somebody wants it to end: it need not be understood for that.
@@ -217,10 +237,6 @@ fn facts(claim: &Claim, webhooks: Vec<WebhookFacts>, stage_bytes_max: usize) -> 
         previous_run_date: previous_run_date(&claim.request, claim.watermark),
         stage_bytes_max,
     }
-}
-
-fn staged(claim: &Claim) -> usize {
-    claim.stages.iter().map(|(_, bytes)| bytes.len()).sum()
 }
 
 /// How many bytes the run may keep staged: its own budget, or what the others of its partition leave of the

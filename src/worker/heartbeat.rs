@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::time::MissedTickBehavior;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::Worker;
 use super::leases::Lease;
@@ -54,6 +54,6 @@ async fn renew(worker: &Worker, leases: &[Arc<Lease>]) {
                 }
             }
         }
-        Err(error) => warn!(%error, runs = leases.len(), "leases not renewed"),
+        Err(error) => error.report("leases not renewed"),
     }
 }

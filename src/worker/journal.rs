@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::leases::Lease;
 use crate::clock::{self, Millis};
@@ -30,13 +30,8 @@ pub(super) struct StoreJournal {
 }
 
 impl StoreJournal {
-    pub(super) fn new(
-        store: Store,
-        lease: Arc<Lease>,
-        lease_length: Duration,
-        claim: &Claim,
-        claimed: Instant,
-    ) -> Self {
+    pub(super) fn new(store: Store, lease: Arc<Lease>, lease_length: Duration, claim: &Claim) -> Self {
+        let claimed = lease.claimed;
         Self {
             store,
             lease,
@@ -80,7 +75,11 @@ impl StoreJournal {
             }
             Err(error) => {
                 self.lease.lose();
-                Err(JournalError::Unavailable(error.to_string()))
+                Err(if error.is_passing() {
+                    JournalError::Unavailable(error.to_string())
+                } else {
+                    JournalError::Failed(error.to_string())
+                })
             }
         }
     }
@@ -107,6 +106,9 @@ impl Journal for StoreJournal {
             })
             .await?;
         self.lease.renewed(sent);
+        if self.lease.open() {
+            info!("a suspect saved a checkpoint: others may run beside it again");
+        }
         Ok(Notice { stop: notice.stop, gate: gate(notice.gate) })
     }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -20,12 +21,17 @@ pub(super) struct Lease {
     pub(super) epoch: u64,
     pub(super) owner: String,
     length: Duration,
+    /// When the claim was sent.
+    pub(super) claimed: Instant,
     sent: Mutex<Instant>,
     stop: Mutex<Option<String>>,
     lost: CancellationToken,
-    leaving: CancellationToken,
+    /// Fires when this run must leave: with its worker, or for a suspect that must run alone.
+    pub(super) leaving: CancellationToken,
     stopping: CancellationToken,
     let_go: CancellationToken,
+    /// The worker's other slots, while the run must be alone.
+    others: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Lease {
@@ -34,7 +40,7 @@ impl Lease {
         epoch: u64,
         owner: String,
         length: Duration,
-        sent: Instant,
+        claimed: Instant,
         leaving: CancellationToken,
     ) -> Self {
         Self {
@@ -42,12 +48,14 @@ impl Lease {
             epoch,
             owner,
             length,
-            sent: Mutex::new(sent),
+            claimed,
+            sent: Mutex::new(claimed),
             stop: Mutex::new(None),
             lost: CancellationToken::new(),
             leaving,
             stopping: CancellationToken::new(),
             let_go: CancellationToken::new(),
+            others: Mutex::new(None),
         }
     }
 
@@ -66,6 +74,26 @@ impl Lease {
     pub(super) fn stop(&self, reason: String) {
         *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
         self.stopping.cancel();
+    }
+
+    /// Asks this run to leave after its delivery in flight.
+    pub(super) fn leave(&self) {
+        self.leaving.cancel();
+    }
+
+    /// Gives this run back now, whatever is in flight.
+    pub(super) fn let_go_now(&self) {
+        self.let_go.cancel();
+    }
+
+    /// Keeps the worker's other slots until the run has shown that it is no danger.
+    pub(super) fn keep_alone(&self, others: OwnedSemaphorePermit) {
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = Some(others);
+    }
+
+    /// The run saved a checkpoint, or was let go: others may run beside it again. Returns whether it was alone.
+    pub(super) fn open(&self) -> bool {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 
     /// How long the run is still ours for sure.
@@ -126,6 +154,11 @@ impl Leases {
         self.lock().values().cloned().collect()
     }
 
+    /// All but this one.
+    pub(super) fn others(&self, than: &Arc<Lease>) -> Vec<Arc<Lease>> {
+        self.lock().values().filter(|lease| !Arc::ptr_eq(lease, than)).cloned().collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.lock().len()
     }
@@ -133,7 +166,7 @@ impl Leases {
     /// Gives every run back now, whatever is in flight.
     pub(super) fn let_go_of_all(&self) {
         for lease in self.all() {
-            lease.let_go.cancel();
+            lease.let_go_now();
         }
     }
 

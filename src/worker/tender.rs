@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::info;
 
 use super::Worker;
 
@@ -33,7 +33,7 @@ async fn tend(worker: &Worker) -> Duration {
             tended.pause(TICK)
         }
         Err(error) => {
-            warn!(%error, "the queue was not tended");
+            error.report("the queue was not tended");
             OUTAGE_TICK
         }
     }

@@ -21,8 +21,13 @@ fn scripts() -> BTreeMap<String, String> {
     let prelude = text("prelude.lua");
     let files =
         std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
-    let hash = |file: &str| redis::Script::new(&format!("{prelude}\n{}", text(file))).get_hash().to_owned();
-    files.map(|file| (hash(&file), file.trim_end_matches(".lua").to_owned())).collect()
+    let hash = |flags: &str, file: &str| {
+        redis::Script::new(&format!("#!lua flags={flags}\n{prelude}\n{}", text(file))).get_hash().to_owned()
+    };
+    let name = |file: &str| file.trim_end_matches(".lua").to_owned();
+    files
+        .flat_map(|file| ["", "allow-oom", "no-writes"].map(|flags| (hash(flags, &file), name(&file))))
+        .collect()
 }
 
 /// The command of a line of MONITOR, or the script it calls; `None` for what a script does inside of Redis.

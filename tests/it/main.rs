@@ -12,12 +12,18 @@ mod bytes;
 mod contract;
 mod drain;
 mod failover;
+#[cfg(target_os = "linux")]
+mod flood;
+mod full;
 mod hostile;
 mod hot_path;
 mod kill;
 mod outage;
+mod pace;
+mod poison;
 mod queue;
 mod rate_limit;
+mod rolling;
 mod schedule;
 mod security;
 mod upgrade;

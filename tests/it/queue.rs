@@ -4,6 +4,7 @@
 mod audit;
 pub(crate) mod bench;
 mod fence;
+mod full;
 mod mend;
 mod order;
 mod retention;

@@ -23,7 +23,7 @@ fn seconds(run: &Run) -> i64 {
 }
 
 /// The slots that made a run, each of them once.
-async fn slots(api: &Api, job: &str) -> BTreeSet<i64> {
+pub(crate) async fn slots(api: &Api, job: &str) -> BTreeSet<i64> {
     let runs = api.runs(&format!("sync_job_id={job}")).await;
     let slots: BTreeSet<i64> = runs.iter().map(seconds).collect();
     assert_eq!(slots.len(), runs.len(), "two runs of one slot");
@@ -35,7 +35,7 @@ async fn slots_when(cluster: &Cluster, job: &str, count: usize) -> BTreeSet<i64>
     eventually(&format!("{count} slots of {job}"), look).await
 }
 
-fn missing(slots: &BTreeSet<i64>) -> Vec<i64> {
+pub(crate) fn missing(slots: &BTreeSet<i64>) -> Vec<i64> {
     let (first, last) = (*slots.first().unwrap(), *slots.last().unwrap());
     (first..=last).filter(|slot| !slots.contains(slot)).collect()
 }

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::plans::{one_list_plan, plain_facts};
 use crate::clock::Millis;
 use crate::definition::webhook::EventType;
-use crate::engine::driver::{Budget, Driver, Ending};
+use crate::engine::budget::{Budget, Room};
+use crate::engine::driver::{Driver, Ending};
 use crate::engine::machine::{Gate, Machine, Park};
 use crate::engine::seam::{
     Courier, Cursor, Delivery, DeliveryError, Entry, FetchError, FetchErrorKind, FetchRequest, Journal,
@@ -35,7 +36,7 @@ struct Pages {
 }
 
 impl Source for Pages {
-    async fn fetch(&self, request: &FetchRequest) -> Result<Page, FetchError> {
+    async fn fetch(&self, request: &FetchRequest, _room: &Room) -> Result<Page, FetchError> {
         let number = match &request.cursor {
             Cursor::Token(token) => token.parse::<u32>().unwrap(),
             Cursor::Start | Cursor::Link(_) | Cursor::Page(_) | Cursor::Offset(_) => 1,

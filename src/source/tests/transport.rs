@@ -120,11 +120,12 @@ async fn what_cannot_be_asked_is_not_asked() {
         ("template_error", FetchErrorKind::Permanent),
         "{failed}"
     );
-    let failed = source.fetch(&request("tickets", "get")).await.unwrap_err();
+    let room = Budget::new(64 << 20, 16 << 20).begin(0).await;
+    let failed = source.fetch(&request("tickets", "get"), &room).await.unwrap_err();
     assert_eq!(failed.error, "unknown_method");
     let mut bad = request("tickets", "list");
     bad.query = Json::parse("[]").unwrap();
-    assert_eq!(source.fetch(&bad).await.unwrap_err().error, "template_error");
+    assert_eq!(source.fetch(&bad, &room).await.unwrap_err().error, "template_error");
     assert_eq!(server.count(), 0);
 }
 

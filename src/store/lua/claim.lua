@@ -1,11 +1,11 @@
 -- claim: gives a ready run to a worker under a lease and a new epoch, and takes its entry off the stream.
--- ARGV: run, stream entry, worker, owner (a nonce of this claim), lease in ms
+-- ARGV: run, stream entry, worker, owner (a nonce of this claim), lease in ms, crashes in a row that make a run a suspect
 -- Returns {} when the entry is stale (it is dropped), else
 --   {epoch, rev, attempt, request, checkpoint or '', stop or '', poison or '', gate generation, gate opens, now,
---    previous run or '', bytes staged by the partition's other runs, stages as name, bytes, …}
+--    previous run or '', bytes staged by the partition's other runs, crashes in a row, stages as name, bytes, …}
 local id, entry, worker, owner, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local run = redis.call('HMGET', run_key(id), 'place', 'entry', 'owner', 'epoch', 'rev', 'attempt', 'request',
-  'checkpoint', 'poison', 'account', 'series')
+  'checkpoint', 'poison', 'account', 'series', 'crashes')
 local again = run[1] == 'leased' and run[3] == owner
 if not again then
   redis.call('XACK', P .. 'ready', 'workers', entry)
@@ -14,13 +14,18 @@ if not again then
   run[4] = fresh_epoch(run[4])
   redis.call('HSET', run_key(id), 'place', 'leased', 'epoch', run[4], 'owner', owner, 'worker', worker,
     'status', 'running', 'claimed', NOW, 'updated', NOW)
-  redis.call('HDEL', run_key(id), 'wake', 'entry', 'reason')
+  redis.call('HDEL', run_key(id), 'wake', 'entry', 'reason', 'alone')
   redis.call('ZADD', P .. 'leases', NOW + lease, id)
-  log(id, '{"what":"claimed","note":"by worker ' .. worker .. ', epoch ' .. run[4] .. '"}')
+  local note = 'by worker ' .. worker .. ', epoch ' .. run[4]
+  if tonumber(run[12]) >= tonumber(ARGV[6]) then
+    note = note .. '; a suspect, since its last ' .. run[12] .. ' claims ended in a crash: waits until it is alone'
+  end
+  log(id, '{"what":"claimed","note":"' .. note .. '"}')
 end
 local stop, generation, opens = notice(id)
 local answer = {run[4], run[5], run[6], run[7], run[8] or '', stop, run[9] or '', generation, opens, text(NOW),
   redis.call('HGET', P .. 'watermarks:' .. run[10], run[11]) or '',
-  text(tonumber(redis.call('GET', P .. 'staged') or '0') - tonumber(redis.call('ZSCORE', P .. 'stages', id) or '0'))}
+  text(tonumber(redis.call('GET', P .. 'staged') or '0') - tonumber(redis.call('ZSCORE', P .. 'stages', id) or '0')),
+  run[12]}
 for _, part in ipairs(redis.call('HGETALL', P .. 'stage:' .. id)) do answer[#answer + 1] = part end
 return answer

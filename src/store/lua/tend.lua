@@ -25,14 +25,17 @@ if NOW >= tonumber(redis.call('GET', P .. 'reap-after') or '0') then
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', NOW, 'LIMIT', 0, limit)) do
     redis.call('ZREM', P .. 'leases', id)
     if redis.call('HGET', run_key(id), 'place') == 'leased' then
-      local worker = redis.call('HGET', run_key(id), 'worker') or '?'
-      local crashes = redis.call('HINCRBY', run_key(id), 'crashes', 1)
+      local run = redis.call('HMGET', run_key(id), 'worker', 'crashes', 'alone')
+      local worker, crashes = run[1] or '?', tonumber(run[2]) + 1
+      -- The crash that makes it poison must be its own: while other runs shared its worker, it counts no further.
+      if crashes < crashes_max or run[3] == '1' then redis.call('HSET', run_key(id), 'crashes', crashes)
+      else crashes = crashes - 1 end
       redis.call('HSET', run_key(id), 'owner', '', 'updated', NOW)
-      redis.call('HDEL', run_key(id), 'worker')
+      redis.call('HDEL', run_key(id), 'worker', 'alone')
       if crashes >= crashes_max then
         redis.call('HSET', run_key(id), 'poison', 'ended ' .. crashes .. ' workers in a row without a checkpoint between; the last was ' .. worker)
       end
-      log(id, '{"what":"reaped","note":"the lease of worker ' .. worker .. ' ran out"}')
+      log(id, '{"what":"reaped","note":"the lease of worker ' .. worker .. ' ran out; crash ' .. crashes .. ' in a row without a checkpoint"}')
       to_backlog(id)
       reaped = reaped + 1
     end

@@ -152,7 +152,7 @@ async fn a_claim_is_repeated_with_the_same_epoch() {
     );
     let prefix = bench.key("");
     let claim = async |owner: &str| -> Vec<redis::Value> {
-        bench.raw(&["EVAL", script, "1", &prefix, &run, &entry.entry, "w", owner, "60000"]).await
+        bench.raw(&["EVAL", script, "1", &prefix, &run, &entry.entry, "w", owner, "60000", "2"]).await
     };
     let first = claim("nonce").await;
     assert!(!first.is_empty());

@@ -1,7 +1,7 @@
 //! Leases run out when they should, and what Redis or an accident lost is mended.
 
 use rapidbridge::clock::Millis;
-use rapidbridge::store::ready::ReadyReader;
+use rapidbridge::store::ready::{Claim, ReadyReader};
 use rapidbridge::store::runs::Resumed;
 
 use super::LEASE;
@@ -57,23 +57,60 @@ async fn nothing_is_reaped_for_one_lease_after_nobody_tended() {
 async fn three_crashes_without_progress_are_poison_and_a_checkpoint_forgives() {
     let bench = Bench::start().await;
     let run = bench.push("acme", "job", 1).await;
-    for crash in 1..=2 {
-        assert_eq!(bench.claim("w").await.poison, None);
+    let crash = async |claim: &Claim, expected: u32| {
+        assert_eq!((claim.poison.as_deref(), claim.crashes), (None, expected - 1));
         eventually("a crash", async || (bench.tend().await.reaped == 1).then_some(())).await;
-        assert_eq!(bench.record(run).await.crashes, crash);
+        assert_eq!(bench.record(run).await.crashes, expected);
+    };
+    for expected in 1..=2 {
+        crash(&bench.claim("w").await, expected).await;
     }
     let claim = bench.claim("w").await;
+    assert!(claim.is_suspect());
     assert!(bench.save(&claim, 1, b"{}").await);
-    for _ in 0..3 {
+    eventually("a crash", async || (bench.tend().await.reaped == 1).then_some(())).await;
+    let claim = bench.claim("w").await;
+    assert!(!claim.is_suspect(), "a checkpoint forgives");
+    crash(&claim, 2).await;
+    let claim = bench.claim("w").await;
+    let (epoch, owner) = (claim.epoch, claim.owner.as_str());
+    assert!(bench.store.alone(run, epoch, owner, LEASE).await.unwrap());
+    assert!(bench.store.alone(run, epoch, owner, LEASE).await.unwrap(), "its answer may have been lost");
+    assert!(!bench.store.alone(run, epoch, "another", LEASE).await.unwrap());
+    crash(&claim, 3).await;
+    let claim = bench.claim("w").await;
+    assert!(claim.is_suspect() && claim.poison.unwrap().contains("3 workers in a row"));
+}
+
+/// A worker that dies while it still lets go of the runs beside a suspect says nothing about the suspect.
+#[tokio::test]
+async fn a_suspect_that_was_never_alone_is_not_made_poison() {
+    let bench = Bench::start().await;
+    let run = bench.push("acme", "job", 1).await;
+    for expected in [1, 2, 2, 2] {
+        assert_eq!(bench.claim("w").await.poison, None);
         eventually("a crash", async || (bench.tend().await.reaped == 1).then_some(())).await;
-        let claim = bench.claim("w").await;
-        if bench.record(run).await.crashes == 3 {
-            assert!(claim.poison.unwrap().contains("3 workers in a row"));
-            return;
-        }
-        assert_eq!(claim.poison, None);
+        assert_eq!(bench.record(run).await.crashes, expected);
     }
-    panic!("three crashes in a row were not noticed");
+}
+
+/// What its worker gives up or gives back is no crash, and forgives none.
+#[tokio::test]
+async fn a_run_that_is_given_up_or_released_keeps_its_crashes_and_goes_on_at_once() {
+    let bench = Bench::start().await;
+    let run = bench.push("acme", "job", 1).await;
+    bench.claim("w").await;
+    eventually("a crash", async || (bench.tend().await.reaped == 1).then_some(())).await;
+    let claim = bench.claim("w").await;
+    assert!(bench.release(&claim, 1).await);
+    let claim = bench.claim("w").await;
+    assert!(!bench.store.give_up(run, claim.epoch, "another").await.unwrap());
+    assert!(bench.store.give_up(run, claim.epoch, &claim.owner).await.unwrap());
+    assert!(!bench.store.give_up(run, claim.epoch, &claim.owner).await.unwrap(), "once is enough");
+    assert!(!bench.save(&claim, 1, b"late").await, "what was still under way comes to nothing");
+    let next = bench.claim("w").await;
+    assert_eq!((next.crashes, next.poison.as_deref()), (1, None));
+    assert_eq!(next.checkpoint.as_deref(), Some(&b"{}"[..]));
 }
 
 /// Takes a run out of the place it is in behind the store's back; reconciliation puts it back.

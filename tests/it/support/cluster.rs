@@ -196,6 +196,25 @@ impl Cluster {
         }
     }
 
+    async fn of_run<T: redis::FromRedisValue>(&self, run: &str, command: &str, words: &[&str]) -> T {
+        let client = redis::Client::open(self.redis.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut keys = redis::cmd("KEYS");
+        let keys: Vec<String> =
+            keys.arg(format!("rb:*:run:{run}")).query_async(&mut connection).await.unwrap();
+        redis::cmd(command).arg(&keys[0]).arg(words).query_async(&mut connection).await.unwrap()
+    }
+
+    /// A field of the run's hash, as it is in Redis.
+    pub(crate) async fn field(&self, run: &str, name: &str) -> Option<String> {
+        self.of_run(run, "HGET", &[name]).await
+    }
+
+    /// Sets a field of the run's hash behind everybody's back.
+    pub(crate) async fn set_field(&self, run: &str, name: &str, value: &str) {
+        self.of_run::<u64>(run, "HSET", &[name, value]).await;
+    }
+
     /// The whole text of all logs so far.
     pub(crate) fn logs(&self) -> String {
         let alive = self.schedulers.iter().chain(&self.workers).map(|process| &process.log);

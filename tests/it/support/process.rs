@@ -49,6 +49,15 @@ impl Process {
         kill_process(pid.unwrap_or_else(|| panic!("{} has left", self.name)), signal).unwrap();
     }
 
+    /// The most memory it ever had, in bytes, as the kernel counts it.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        let path =
+            format!("/proc/{}/status", self.child.id().unwrap_or_else(|| panic!("{} has left", self.name)));
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        1024 * line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    }
+
     /// SIGKILL; it is gone when this returns.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();

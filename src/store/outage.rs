@@ -1,0 +1,202 @@
+//! What one process knows of an outage of Redis. However many callers wait, Redis is tried at a bounded pace, one line
+//! says that it is away, one from time to time that it still is, and one that it is back.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use super::StoreError;
+use crate::clock;
+
+/// The pause between two tries while Redis is away, all callers of a process together.
+const TRY_EVERY: Duration = Duration::from_millis(500);
+
+/// How long a failure speaks for callers that don't try themselves.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// The pause between two lines about one thing.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// Shared by all clones of a store.
+#[derive(Debug)]
+pub(super) struct Outage {
+    /// Whether an outage is everybody's. In a cluster it is of one node, and says nothing of the others: there each
+    /// call keeps its own pace.
+    is_whole: bool,
+    state: Mutex<State>,
+    over: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    away: Option<Away>,
+    /// When an outage was last spoken of: one that comes and goes is not told each time.
+    said: Option<Instant>,
+    /// When a full memory was last spoken of, and how many calls it refused since.
+    said_full: Option<Instant>,
+    refused: u64,
+}
+
+#[derive(Debug)]
+struct Away {
+    since: Instant,
+    next_try: Instant,
+    /// When a call failed last.
+    failed: Instant,
+    last: StoreError,
+    told: bool,
+}
+
+impl Outage {
+    /// Nothing is known of an outage yet. `is_whole` says whether one call's failure speaks for all calls.
+    pub(super) fn new(is_whole: bool) -> Self {
+        Self { is_whole, state: Mutex::default(), over: Notify::new() }
+    }
+
+    /// Waits for this caller's turn to try: at once while Redis answers. An error when `patience` ends before, or
+    /// there is none.
+    pub(super) async fn turn(&self, patience: Duration) -> Result<(), StoreError> {
+        let deadline = clock::monotonic() + patience;
+        while self.is_whole {
+            let over = self.over.notified();
+            let next = {
+                let mut state = self.lock();
+                let Some(away) = &mut state.away else { return Ok(()) };
+                let now = clock::monotonic();
+                if now >= away.next_try {
+                    away.next_try = now + TRY_EVERY;
+                    return Ok(());
+                }
+                if now >= deadline {
+                    return Err(away.last.clone());
+                }
+                away.next_try.min(deadline)
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(next.into()) => {}
+                () = over => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// An error while Redis is away, for callers that leave it to others to try: a moment ago it did not answer.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        match &self.lock().away {
+            Some(away) if self.is_whole && away.failed.elapsed() < FRESH => Err(away.last.clone()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Returns when Redis answers, or `patience` is over. Tries nothing itself.
+    pub(super) async fn wait(&self, patience: Duration) {
+        let over = self.over.notified();
+        if self.lock().away.is_some() {
+            let _ = tokio::time::timeout(patience, over).await;
+        }
+    }
+
+    /// Redis answered.
+    pub(super) fn answered(&self) {
+        let mut state = self.lock();
+        let Some(away) = state.away.take() else { return };
+        if away.told {
+            let seconds = away.since.elapsed().as_secs_f64();
+            info!(seconds = format!("{seconds:.1}"), "Redis answers again");
+            state.said = Some(clock::monotonic());
+        }
+        drop(state);
+        self.over.notify_waiters();
+    }
+
+    /// A call failed.
+    pub(super) fn failed(&self, error: &StoreError) {
+        let now = clock::monotonic();
+        let is_due = |said: Option<Instant>| said.is_none_or(|said| now.duration_since(said) >= SAY_EVERY);
+        let mut state = self.lock();
+        match error {
+            StoreError::Unreachable(_) => {
+                let due = is_due(state.said);
+                let away = state.away.get_or_insert_with(|| Away {
+                    since: now,
+                    next_try: now + TRY_EVERY,
+                    failed: now,
+                    last: error.clone(),
+                    told: false,
+                });
+                away.failed = now;
+                if due {
+                    match away.told {
+                        false => {
+                            warn!(%error, "Redis is away: everything waits for it and goes on by itself")
+                        }
+                        true => {
+                            warn!(%error, seconds = away.since.elapsed().as_secs(), "Redis is still away")
+                        }
+                    }
+                    away.told = true;
+                    state.said = Some(now);
+                }
+            }
+            StoreError::Full(_) => {
+                state.refused += 1;
+                if is_due(state.said_full) {
+                    warn!(%error, refused = state.refused, "new work is refused");
+                    state.said_full = Some(now);
+                    state.refused = 0;
+                }
+            }
+            StoreError::Refused(_)
+            | StoreError::Unconfirmed { .. }
+            | StoreError::Unfit(_)
+            | StoreError::Damaged(_) => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn away() -> StoreError {
+        StoreError::Unreachable("refused".into())
+    }
+
+    #[tokio::test]
+    async fn however_many_wait_one_tries_at_a_time_and_all_go_on_when_it_is_back() {
+        let outage = Arc::new(Outage::new(true));
+        outage.turn(Duration::ZERO).await.unwrap();
+        outage.failed(&away());
+        assert!(outage.turn(Duration::ZERO).await.is_err(), "no patience, no turn");
+        let tries = Arc::new(AtomicU32::new(0));
+        let callers: Vec<_> = (0..100)
+            .map(|_| {
+                let (outage, tries) = (Arc::clone(&outage), Arc::clone(&tries));
+                tokio::spawn(async move {
+                    outage.turn(Duration::from_secs(60)).await.unwrap();
+                    tries.fetch_add(1, Ordering::SeqCst)
+                })
+            })
+            .collect();
+        // The second try means that a whole pause lies behind the first.
+        while tries.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(tries.load(Ordering::SeqCst) < 10, "{tries:?} tries by 100 callers");
+        assert!(outage.check().is_err());
+        outage.answered();
+        for caller in callers {
+            caller.await.unwrap();
+        }
+        outage.turn(Duration::ZERO).await.unwrap();
+    }
+}

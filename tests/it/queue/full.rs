@@ -1,0 +1,100 @@
+//! Redis' memory is full: a script that brings new work leaves not a byte, one that finishes work is done whole.
+
+use rapidbridge::clock::Millis;
+use rapidbridge::run::Status;
+use rapidbridge::store::StoreError;
+use rapidbridge::store::lease::{Renewal, Write};
+use rapidbridge::store::ready::ReadyReader;
+use rapidbridge::store::runs::{Exclusive, Resumed, Stopped};
+
+use super::LEASE;
+use super::bench::{Bench, fence, write};
+use crate::support::eventually;
+
+async fn max_memory(bench: &Bench, bytes: &str) {
+    let _: String = bench.raw(&["CONFIG", "SET", "maxmemory", bytes]).await;
+}
+
+/// Everything there is, as Redis serialises it.
+async fn everything(bench: &Bench) -> Vec<(String, Vec<u8>)> {
+    let mut keys: Vec<String> = bench.raw(&["KEYS", "*"]).await;
+    keys.sort();
+    let mut all = Vec::new();
+    for key in keys {
+        let bytes = bench.raw(&["DUMP", &key]).await;
+        all.push((key, bytes));
+    }
+    all
+}
+
+#[track_caller]
+fn assert_full<T: std::fmt::Debug>(what: &str, result: Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::Full(_))), "{what}: {result:?}");
+}
+
+#[tokio::test]
+async fn new_work_leaves_nothing_and_finishing_work_goes_on() {
+    let bench = Bench::start().await;
+    let ended = bench.push("ended", "job", 1).await;
+    bench.fail(&bench.claim("w").await).await;
+    let mut claims = Vec::new();
+    for account in ["one", "two", "three", "four", "five"] {
+        bench.push(account, "job", 2).await;
+        claims.push(bench.claim("w").await);
+    }
+    let stopped = bench.push("stopped", "job", 3).await;
+    let waiting = bench.push("waiting", "job", 4).await;
+    let mut reader = ReadyReader::new(bench.store.clone(), "w".into());
+    let read = async || {
+        bench.tend().await;
+        let mut entries = reader.read(8).await.unwrap();
+        entries.retain(|entry| entry.run == waiting);
+        entries.pop()
+    };
+    let entry = eventually("an entry to be read", read).await;
+    let trigger = "t".parse().unwrap();
+    bench.store.schedule_trigger(0, &trigger, "r1", Some(Millis(1))).await.unwrap();
+    let due = bench.store.due_triggers(0, Millis(2)).await.unwrap().0.remove(0);
+    max_memory(&bench, "1").await;
+
+    let before = everything(&bench).await;
+    let resumable = bench.settings.retention.resumable;
+    let request = bench.request("late", "job", 9);
+    assert_full("enqueue", bench.store.enqueue(&request, Exclusive::Yes, Some("key")).await);
+    assert_full("claim", bench.store.claim(&entry, "w", LEASE).await);
+    assert_full("resume", bench.store.resume(ended, resumable).await);
+    assert_full("schedule", bench.store.schedule_trigger(0, &trigger, "r2", Some(Millis(5))).await);
+    assert_full("fire", bench.store.fire(0, &due, Some(Millis(5)), Millis(1), 0, &[]).await);
+    assert!(everything(&bench).await == before, "a refused script wrote something");
+
+    let [saves, parks, releases, gives_up, renews] = claims.as_slice() else { panic!("five claims") };
+    let staged = Write { put: vec![("s1", b"bytes")], staged: 5, ..write(Status::Running, b"{}") };
+    assert!(bench.store.save(fence(saves, 1), &staged, LEASE, LEASE).await.unwrap().is_some());
+    assert!(bench.park(parks, 1, Millis(1)).await);
+    assert!(bench.release(releases, 1).await);
+    assert!(bench.store.give_up(gives_up.request.id, gives_up.epoch, &gives_up.owner).await.unwrap());
+    let lease = (renews.request.id, renews.epoch, renews.owner.clone());
+    assert_eq!(bench.store.renew(&[lease], LEASE).await.unwrap(), [Renewal::Held { stop: None }]);
+    let account = "one".parse().unwrap();
+    bench.store.close_gate(saves.request.id, &account, 0, LEASE).await.unwrap();
+    bench.finish(renews).await;
+    assert_eq!(bench.store.stop(stopped, "enough").await.unwrap(), Stopped::Now);
+    bench.store.give_back(&entry).await.unwrap();
+    assert_eq!(bench.tend().await.woken, 1);
+    assert_eq!(bench.store.reconcile(0, LEASE).await.unwrap(), 0, "something was half written");
+    bench.store.prune(0, &bench.settings.retention).await.unwrap();
+
+    max_memory(&bench, "0").await;
+    assert_eq!(bench.store.resume(ended, resumable).await.unwrap(), Resumed::Attempt(2));
+    assert!(bench.release(saves, 2).await);
+    // Each that had not ended is claimed once more, and ends.
+    let live = async || bench.raw::<u64>(&["SCARD", &bench.key("live")]).await;
+    while live().await > 0 {
+        let claim = bench.claim("w").await;
+        bench.finish(&claim).await;
+    }
+    assert_eq!(bench.place(waiting).await, "ended");
+    assert_eq!(bench.store.reconcile(0, LEASE).await.unwrap(), 0);
+    let idle = async || (bench.raw::<u64>(&["XLEN", &bench.key("ready")]).await == 0).then_some(());
+    eventually("the stream to be empty", idle).await;
+}
