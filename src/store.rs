@@ -78,10 +78,7 @@ impl StoreError {
 
     /// Whether the same call may succeed later.
     pub fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable(_) | Self::Refused(_) | Self::Full(_) | Self::Unconfirmed { .. }
-        )
+        matches!(self, Self::Unreachable(_) | Self::Refused(_) | Self::Full(_) | Self::Unconfirmed { .. })
     }
 
     /// Logs that a loop's turn failed. What the store itself tells, at its own pace, is only a detail here.
@@ -138,6 +135,8 @@ const RETRY_WAIT_BASE: Duration = Duration::from_millis(50);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long calls outside of a lease are repeated before the caller is told.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long calls on a pooled connection wait for a Redis that is away: long enough for a turn to find it back.
+const POOLED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The store of one environment. Cheap to clone.
 #[derive(Clone)]
@@ -308,10 +307,10 @@ impl Store {
         Ok(answer)
     }
 
-    /// A pooled connection, for everything but the hot path. While Redis is away callers are told at once: it is
-    /// tried by the loops.
-    fn pooled(&self) -> Result<Connection, StoreError> {
-        self.outage.check()?;
+    /// A pooled connection, for everything but the hot path. While Redis is away callers wait a little for it to come
+    /// back, and are told that it has not.
+    async fn pooled(&self) -> Result<Connection, StoreError> {
+        self.outage.turn(POOLED_PATIENCE).await?;
         Ok(self.hub.pooled(self.home))
     }
 

@@ -132,7 +132,7 @@ impl Definitions {
             call.arg(kind.to_string());
         }
         // Not on the hot path's connection: it may be large.
-        let mut connection = self.store.pooled()?;
+        let mut connection = self.store.pooled().await?;
         let answers: Vec<redis::Value> = call.invoke_async(&mut connection).await?;
         let mut answers = answers.into_iter();
         let generation: Option<String> = answers
@@ -227,7 +227,7 @@ impl Definitions {
     /// # Errors
     /// When Redis can't be reached.
     pub async fn prune_contents(&self, before: Millis) -> Result<usize, StoreError> {
-        let mut connection = self.store.pooled()?;
+        let mut connection = self.store.pooled().await?;
         let key = format!("{}contents", self.prefix());
         let mut command = redis::cmd("ZRANGEBYSCORE");
         command.arg(&key).arg("-inf").arg(before.0).arg("LIMIT").arg(0).arg(APPLY_MAX);

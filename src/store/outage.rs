@@ -13,9 +13,6 @@ use crate::clock;
 /// The pause between two tries while Redis is away, all callers of a process together.
 const TRY_EVERY: Duration = Duration::from_millis(500);
 
-/// How long a failure speaks for callers that don't try themselves.
-const FRESH: Duration = Duration::from_secs(2);
-
 /// The pause between two lines about one thing.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -43,8 +40,6 @@ struct State {
 struct Away {
     since: Instant,
     next_try: Instant,
-    /// When a call failed last.
-    failed: Instant,
     last: StoreError,
     told: bool,
 }
@@ -82,14 +77,6 @@ impl Outage {
         Ok(())
     }
 
-    /// An error while Redis is away, for callers that leave it to others to try: a moment ago it did not answer.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
-        match &self.lock().away {
-            Some(away) if self.is_whole && away.failed.elapsed() < FRESH => Err(away.last.clone()),
-            Some(_) | None => Ok(()),
-        }
-    }
-
     /// Returns when Redis answers, or `patience` is over. Tries nothing itself.
     pub(super) async fn wait(&self, patience: Duration) {
         let over = self.over.notified();
@@ -122,11 +109,10 @@ impl Outage {
                 let away = state.away.get_or_insert_with(|| Away {
                     since: now,
                     next_try: now + TRY_EVERY,
-                    failed: now,
                     last: error.clone(),
                     told: false,
                 });
-                away.failed = now;
+                away.last = error.clone();
                 if due {
                     match away.told {
                         false => {
@@ -192,7 +178,6 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(tries.load(Ordering::SeqCst) < 10, "{tries:?} tries by 100 callers");
-        assert!(outage.check().is_err());
         outage.answered();
         for caller in callers {
             caller.await.unwrap();

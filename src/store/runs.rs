@@ -179,7 +179,7 @@ impl Store {
     /// When Redis can't be reached, or what it holds can't be read.
     pub async fn run(&self, run: RunId) -> Result<Option<RunRecord>, StoreError> {
         let key = format!("{}run:{run}", self.of_run(run));
-        let mut connection = self.pooled()?;
+        let mut connection = self.pooled().await?;
         let fields: HashMap<String, String> =
             redis::cmd("HGETALL").arg(key).query_async(&mut connection).await?;
         if fields.is_empty() { Ok(None) } else { record(&fields).map(Some) }
@@ -191,7 +191,7 @@ impl Store {
     /// When Redis can't be reached.
     pub async fn run_log(&self, run: RunId) -> Result<Vec<LogEntry>, StoreError> {
         let key = format!("{}log:{run}", self.of_run(run));
-        let mut connection = self.pooled()?;
+        let mut connection = self.pooled().await?;
         let lines: Vec<String> =
             redis::cmd("LRANGE").arg(key).arg(0).arg(-1).query_async(&mut connection).await?;
         Ok(lines.iter().filter_map(|line| Json::parse(line).ok()).map(LogEntry).collect())
@@ -235,7 +235,7 @@ impl Store {
     /// When Redis can't be reached, or what it holds can't be read.
     pub async fn live_runs(&self, partition: u16) -> Result<Vec<RunRequest>, StoreError> {
         let prefix = self.partition(partition);
-        let mut connection = self.pooled()?;
+        let mut connection = self.pooled().await?;
         let (mut cursor, mut found, mut seen) = ("0".to_owned(), Vec::new(), HashSet::new());
         loop {
             let mut scan = redis::cmd("SSCAN");
@@ -270,7 +270,7 @@ impl Store {
         for at in ids {
             pipe.cmd("HGETALL").arg(format!("{}run:{}", self.of_run(at.run), at.run));
         }
-        let mut connection = self.pooled()?;
+        let mut connection = self.pooled().await?;
         let answers: Vec<HashMap<String, String>> = pipe.query_async(&mut connection).await?;
         let records = answers.iter().zip(ids).map(|(fields, at)| {
             let unreadable = |error: &StoreError| {
@@ -301,7 +301,7 @@ impl Store {
             pipe.cmd("ZREVRANGEBYSCORE").arg(key).arg(&highest).arg("-inf");
             pipe.arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit + SAME_MILLISECOND_MAX);
         }
-        let mut connection = self.pooled()?;
+        let mut connection = self.pooled().await?;
         let answers: Vec<Vec<(String, f64)>> = pipe.query_async(&mut connection).await?;
         let mut found: Vec<Position> = answers
             .into_iter()
