@@ -96,12 +96,15 @@ pub(crate) struct Trigger {
     pub(crate) missed: u64,
 }
 
-/// How long a killed worker's run waited for its next claim.
-#[derive(Debug, Clone)]
+/// How long the run of a worker that was killed, or asked to leave, waited for its next claim.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Resumed {
-    pub(crate) killed: At,
+    /// The signal's time.
+    pub(crate) from: At,
     /// `None` when it was not seen to be claimed again.
     pub(crate) claimed: Option<At>,
+    /// SIGKILL rather than SIGTERM.
+    pub(crate) is_kill: bool,
 }
 
 /// What the receivers say of themselves.

@@ -41,6 +41,9 @@ struct Arguments {
     /// How many runs are pushed, beside those that triggers make; three a second when it is not given.
     #[arg(long, env = "RUNS")]
     runs: Option<usize>,
+    /// Only faults of these kinds happen, by their names in the report, such as `worker_kill,worker_term`.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// Where the report goes.
     #[arg(long, default_value = "target/reports/chaos.json")]
     report: PathBuf,
@@ -79,7 +82,7 @@ async fn chaos(arguments: Arguments) -> anyhow::Result<bool> {
     let seed = arguments.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let length = Duration::from_secs(arguments.seconds);
     let runs = arguments.runs.unwrap_or(3 * usize::try_from(arguments.seconds)?);
-    let trial = Trial { seed, length, runs };
+    let trial = Trial { seed, length, runs, only: arguments.only.clone() };
     let this = std::env::current_exe().context("can't tell where this program is")?;
     let programs = this.parent().context("this program is in no folder")?.to_owned();
     let mut folder = tempfile::Builder::new().prefix("rapidbridge-chaos-").tempdir()?;
@@ -91,7 +94,7 @@ async fn chaos(arguments: Arguments) -> anyhow::Result<bool> {
     println!(
         "chaos for {} s with seed {seed}: {runs} runs are pushed while {} faults happen",
         arguments.seconds,
-        plan::plan(seed, length).len()
+        trial.faults().len()
     );
     let mut world =
         World::start(folder.path(), &programs, &arguments.worker, seed, arguments.settings).await?;

@@ -37,6 +37,8 @@ pub(crate) struct Report {
     zombie_writes_refused: u64,
     /// From SIGKILL of a worker to the next claim of each of its runs, where Redis was there all the time.
     resume_seconds: Percentiles,
+    /// The same from SIGTERM: the delivery in flight is finished first.
+    handover_seconds: Percentiles,
     /// Runs in no place, or in two.
     orphans: u64,
     /// Keys without an owner.
@@ -64,6 +66,15 @@ impl Percentiles {
             samples.get(rank - 1).map(|sample| (sample.as_secs_f64() * 1000.0).round() / 1000.0)
         };
         Self { samples: samples.len(), p50: at(50), p99: at(99), max: at(100) }
+    }
+}
+
+impl std::fmt::Display for Percentiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown =
+            |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2} s"));
+        let (p50, p99, max) = (shown(self.p50), shown(self.p99), shown(self.max));
+        write!(f, "p50 {p50}, p99 {p99}, max {max} ({} runs)", self.samples)
     }
 }
 
@@ -98,7 +109,8 @@ impl Report {
             invariant_violations: findings.violations,
             duplicates: findings.duplicates,
             zombie_writes_refused: evidence.refused,
-            resume_seconds: Percentiles::of(undisturbed(evidence)),
+            resume_seconds: Percentiles::of(undisturbed(evidence, true)),
+            handover_seconds: Percentiles::of(undisturbed(evidence, false)),
             orphans: evidence.orphans.len() as u64,
             leftover_keys: evidence.leftovers.len() as u64,
             taken_by_power_loss: findings.taken_by_power_loss,
@@ -144,15 +156,8 @@ impl Report {
         );
         println!("pages that came twice, by cause: {:?}", self.duplicates);
         println!("writes of former owners refused: {}", self.zombie_writes_refused);
-        let Percentiles { samples, p50, p99, max } = self.resume_seconds;
-        let shown =
-            |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2} s"));
-        println!(
-            "SIGKILL to the next claim ({samples} runs): p50 {}, p99 {}, max {}",
-            shown(p50),
-            shown(p99),
-            shown(max)
-        );
+        println!("SIGKILL to the next claim: {}", self.resume_seconds);
+        println!("SIGTERM to the next claim: {}", self.handover_seconds);
         println!(
             "taken by power loss and pushed again {}, resumed by hand {}",
             self.taken_by_power_loss, self.resumed_by_hand
@@ -161,9 +166,9 @@ impl Report {
     }
 }
 
-/// How long killed workers' runs waited where nothing else kept others from claiming: Redis was there, and so was at
+/// How long the runs of workers that went waited where nothing else kept others from claiming: Redis was there, and so was at
 /// least a second before.
-fn undisturbed(evidence: &Evidence) -> Vec<Duration> {
+fn undisturbed(evidence: &Evidence, is_kill: bool) -> Vec<Duration> {
     let disturbs = |happened: &Happened| match happened.fault {
         Fault::KillRedis | Fault::PowerLoss | Fault::Forget | Fault::Network(Link::Redis, _) => true,
         Fault::Kill(Slot::Worker(_)) | Fault::Freeze(Slot::Worker(_)) => false,
@@ -175,7 +180,8 @@ fn undisturbed(evidence: &Evidence) -> Vec<Duration> {
         | Fault::Receiver(..) => false,
     };
     let margin = Duration::from_secs(4);
-    let resumed = evidence.resumed.iter().filter_map(|resumed| Some((resumed.killed, resumed.claimed?)));
+    let resumed = evidence.resumed.iter().filter(|resumed| resumed.is_kill == is_kill);
+    let resumed = resumed.filter_map(|resumed| Some((resumed.from, resumed.claimed?)));
     resumed
         .filter(|(killed, claimed)| !evidence.was(killed.saturating_sub(margin), *claimed, disturbs))
         .map(|(killed, claimed)| claimed.saturating_sub(killed))

@@ -34,6 +34,19 @@ pub(crate) struct Trial {
     pub(crate) seed: u64,
     pub(crate) length: Duration,
     pub(crate) runs: usize,
+    /// Kinds of faults that happen; empty for all.
+    pub(crate) only: Vec<String>,
+}
+
+impl Trial {
+    /// Its faults.
+    pub(crate) fn faults(&self) -> Vec<Planned> {
+        let mut faults = plan::plan(self.seed, self.length);
+        faults.retain(|planned| {
+            self.only.is_empty() || self.only.iter().any(|kind| kind == planned.fault.kind())
+        });
+        faults
+    }
 }
 
 /// A push that was accepted, with what repeats it.
@@ -77,7 +90,7 @@ pub(crate) async fn run(trial: &Trial, world: &mut World) -> anyhow::Result<Evid
     let mut evidence = Evidence::default();
     let pushing = tokio::spawn(push_runs(Arc::clone(&stage), trial.clone()));
     let mut watchers = JoinSet::new();
-    let faults = plan::plan(trial.seed, trial.length);
+    let faults = trial.faults();
     play(&stage, world, &faults, &mut evidence, &mut watchers).await?;
     pushing.await?.context("a run can't be pushed")?;
     println!("the faults are over after {:.0?}; everything comes to rest", stage.began.elapsed());
@@ -148,7 +161,7 @@ async fn begin(
                 _ => Vec::new(),
             };
             for (run, epoch) in held {
-                watchers.spawn(watch_resume(Arc::clone(stage), run, epoch, killed));
+                watchers.spawn(watch_resume(Arc::clone(stage), run, epoch, (killed, true)));
             }
         }
         Fault::Freeze(slot) => {
@@ -157,7 +170,15 @@ async fn begin(
         }
         Fault::Leave(slot) => {
             happened.pid = world.pid(slot);
+            let held = match (slot, happened.pid) {
+                (Slot::Worker(_), Some(pid)) => stage.queue.held_by(pid).await,
+                _ => Vec::new(),
+            };
             world.signal(slot, Signal::TERM);
+            let asked = stage.began.elapsed();
+            for (run, epoch) in held {
+                watchers.spawn(watch_resume(Arc::clone(stage), run, epoch, (asked, false)));
+            }
         }
         Fault::KillRedis => world.redis.kill().await?,
         Fault::PowerLoss => {
@@ -260,14 +281,14 @@ async fn push_again(stage: &Stage, lost_from: At) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Notes when a run whose worker was killed is claimed again.
-async fn watch_resume(stage: Arc<Stage>, run: String, epoch: String, killed: At) {
+/// Notes when a run whose worker was killed, or leaves, is claimed again.
+async fn watch_resume(stage: Arc<Stage>, run: String, epoch: String, (from, is_kill): (At, bool)) {
     let claimed = stage
         .queue
         .claimed_again(&run, &epoch, REST_MAX)
         .await
         .map(|at| at.saturating_duration_since(stage.began));
-    lock(&stage.resumed).push(Resumed { killed, claimed });
+    lock(&stage.resumed).push(Resumed { from, claimed, is_kill });
 }
 
 /// Waits until every run has ended. One that ended as poison is resumed, as an operator would: the plan may have

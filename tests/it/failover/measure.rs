@@ -7,7 +7,6 @@ use futures::StreamExt;
 use futures::stream;
 use rapidbridge::clock;
 use rapidbridge::playground::receiver::Rewind;
-use rapidbridge::redis_server::RedisServer;
 use rapidbridge::run::Status;
 use rapidbridge::store::ready::{Claim, ReadyReader};
 use rapidbridge::store::runs::Exclusive;
@@ -18,8 +17,11 @@ use crate::queue::bench::{Bench, fence, write};
 use crate::support::redis_group::RedisGroup;
 use crate::support::{Cluster, eventually};
 
+/// Measurements of each level, one after the other of all levels in turn, so that what else this machine does is borne
+/// by all. The best one is told: it was disturbed least. The first one warms up.
+const ROUNDS: usize = 4;
 /// Runs that are accepted for one measurement.
-const RUNS: usize = 4000;
+const RUNS: usize = 2000;
 /// Runs that are executed for one measurement, at the same time.
 const CLAIMS: usize = 16;
 /// Checkpoints of each of them.
@@ -57,7 +59,7 @@ pub(super) fn report_stall(name: &str, cluster: &Cluster, failed: Instant) {
 }
 
 /// Accepted runs and page checkpoints a second, by [`CLAIMS`] callers at a time.
-async fn rates(bench: &Bench) -> Value {
+async fn rates(bench: &Bench) -> [f64; 2] {
     let start = clock::monotonic();
     let pushes = (0..RUNS).map(|number| {
         let account = format!("account-{}", number % 100);
@@ -76,8 +78,7 @@ async fn rates(bench: &Bench) -> Value {
         }
     });
     futures::future::join_all(saves).await;
-    let saved = (CLAIMS as u64 * SAVES) as f64 / start.elapsed().as_secs_f64();
-    json!({ "accepted_runs_per_second": accepted.round(), "checkpoints_per_second": saved.round() })
+    [accepted, (CLAIMS as u64 * SAVES) as f64 / start.elapsed().as_secs_f64()]
 }
 
 async fn claims(bench: &Bench) -> Vec<Claim> {
@@ -94,23 +95,38 @@ async fn claims(bench: &Bench) -> Vec<Claim> {
     claims
 }
 
-async fn over(redis: RedisServer, folder: TempDir, level: &str) -> Value {
-    let bench = Bench::over(redis, folder, &[("RAPIDBRIDGE_REDIS__DURABILITY", level)]).await;
-    rates(&bench).await
+/// A store at this level, with the rest of its group, which lives as long.
+async fn bench(level: &str) -> (Bench, RedisGroup, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let replicas = usize::from(level == "replicated");
+    let mut group = RedisGroup::replicated(folder.path(), replicas).await;
+    if level == "always" {
+        let _: String = group.ask(0, &["CONFIG", "SET", "appendfsync", "always"]).await;
+    }
+    let primary = group.nodes.remove(0);
+    let more = [("RAPIDBRIDGE_REDIS__DURABILITY", level)];
+    let bench = Bench::over(primary, tempfile::tempdir().unwrap(), &more).await;
+    (bench, group, folder)
 }
 
 #[tokio::test]
 async fn the_levels_of_durability_are_measured() {
-    let mut report = serde_json::Map::new();
+    let mut levels = Vec::new();
     for level in ["everysec", "replicated", "always"] {
-        let folder = tempfile::tempdir().unwrap();
-        let replicas = usize::from(level == "replicated");
-        let mut group = RedisGroup::replicated(folder.path(), replicas).await;
-        if level == "always" {
-            let _: String = group.ask(0, &["CONFIG", "SET", "appendfsync", "always"]).await;
-        }
-        let primary = group.nodes.remove(0);
-        report.insert(level.to_owned(), over(primary, folder, level).await);
+        levels.push((level, bench(level).await, [0.0_f64; 2]));
     }
-    write_report("durability", &Value::Object(report));
+    for round in 0..ROUNDS {
+        for (_, (bench, ..), best) in &mut levels {
+            let rates = rates(bench).await;
+            if round > 0 {
+                *best = [best[0].max(rates[0]), best[1].max(rates[1])];
+            }
+        }
+    }
+    let told = levels.iter().map(|(level, _, [accepted, saved])| {
+        let rates =
+            json!({ "accepted_runs_per_second": accepted.round(), "checkpoints_per_second": saved.round() });
+        ((*level).to_owned(), rates)
+    });
+    write_report("durability", &Value::Object(told.collect()));
 }
