@@ -39,8 +39,8 @@ impl Confirmer {
     }
 
     /// How many replicas have what was written here before this call, once `wanted` do or `patience` is over.
-    /// `key` is written on the way: the call may be the repetition of a write that another connection made, and a
-    /// wait is for its own connection's last write.
+    /// `key` is written on the way: the call may be the repetition of a write that another connection made, and newer
+    /// servers wait only for what this connection itself wrote (seen with Valkey 9; Redis 7.0 waits for all).
     pub(in super::super) async fn replicas(
         &self,
         key: &str,
