@@ -8,6 +8,7 @@ mod failure;
 mod headers;
 mod http;
 pub mod signature;
+mod silence;
 pub mod verdict;
 mod words;
 

@@ -7,6 +7,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 
+use super::silence::Silence;
 use super::verdict::{self, Answer};
 use super::{failure, headers};
 use crate::clock;
@@ -58,12 +59,13 @@ pub struct Http {
 pub struct HttpCourier<B> {
     http: Http,
     book: B,
+    silence: Silence,
 }
 
 impl<B: WebhookBook> HttpCourier<B> {
     /// A courier that reads webhooks from `book` and sends with `http`.
     pub fn new(http: Http, book: B) -> Self {
-        Self { http, book }
+        Self { http, book, silence: Silence::default() }
     }
 }
 
@@ -112,6 +114,13 @@ impl<B: WebhookBook> HttpCourier<B> {
             Ok(webhook) => webhook,
             Err(message) => return Tried::Unsendable(message),
         };
+        let patience = webhook.timeout.min(EXCHANGE_MAX);
+        if !self.silence.permits(&webhook.id, delivery.run, patience) {
+            let name = name(&webhook);
+            return Tried::Unsendable(format!(
+                "{name} answers nobody at present; another run tries it first, this one waits"
+            ));
+        }
         // After everything else that takes time: what the guard says is true only for a moment.
         let Some(epoch) = guard.permit() else { return Tried::NotOurs };
         let count = delivery.attempts_before.saturating_add(attempt);
@@ -121,6 +130,14 @@ impl<B: WebhookBook> HttpCourier<B> {
         };
         let started = clock::monotonic();
         let answer = self.exchange(&webhook, delivery, headers).await;
+        match &answer {
+            Ok(_) => self.silence.broken(&webhook.id),
+            Err(Unanswered { is_silence: true, .. }) => {
+                self.silence.met(&webhook.id, delivery.run, patience);
+            }
+            Err(_) => {}
+        }
+        let answer = answer.map_err(|unanswered| unanswered.message);
         tracing::debug!(
             run = %delivery.run,
             webhook = %webhook.id,
@@ -158,15 +175,20 @@ impl<B: WebhookBook> HttpCourier<B> {
         webhook: &Webhook,
         delivery: &Delivery,
         headers: HeaderMap,
-    ) -> Result<Received, String> {
+    ) -> Result<Received, Unanswered> {
         let limit = webhook.timeout.min(EXCHANGE_MAX);
         let deadline = Instant::now() + limit;
         let request =
             self.http.client.post(webhook.target_url.clone()).headers(headers).body(delivery.body.clone());
         let response = match timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(failure::of(&error)),
-            Err(_) => return Err(format!("did not answer within {}", humantime::format_duration(limit))),
+            Ok(Err(error)) => {
+                return Err(Unanswered { message: failure::of(&error), is_silence: false });
+            }
+            Err(_) => {
+                let message = format!("did not answer within {}", humantime::format_duration(limit));
+                return Err(Unanswered { message, is_silence: true });
+            }
         };
         let status = response.status().as_u16();
         let asked = response.headers().get_all(RETRY_AFTER).iter();
@@ -181,6 +203,13 @@ impl<B: WebhookBook> HttpCourier<B> {
         };
         Ok(Received { status, retry_after, body })
     }
+}
+
+/// Why nothing came back.
+struct Unanswered {
+    message: String,
+    /// Whether the receiver had the request and said nothing, for the webhook's whole time.
+    is_silence: bool,
 }
 
 /// What came back.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rapidbridge::playground::helpdesk::{self, RequestInfo};
+use rapidbridge::playground::helpdesk::RequestInfo;
 use rapidbridge::playground::receiver::{self, Ledger};
 use rapidbridge::playground::{Answer, Receiver, hostile};
 use serde_json::{Value, json};

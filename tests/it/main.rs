@@ -17,6 +17,7 @@ mod flood;
 mod full;
 mod hostile;
 mod hot_path;
+mod isolation;
 mod kill;
 mod outage;
 mod pace;
