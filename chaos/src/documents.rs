@@ -8,7 +8,7 @@ use crate::plan::{RECEIVERS, SOURCES};
 use crate::world::{SOURCE_TOKEN, WEBHOOK_SECRET, World};
 
 /// Accounts that runs are pushed for; the n-th belongs to source n modulo [`SOURCES`].
-pub(crate) const ACCOUNTS: usize = 8;
+pub(crate) const ACCOUNTS: usize = 24;
 
 /// The jobs: name, and what a complete run of it brings.
 pub(crate) const JOBS: [(&str, &[Resource]); 4] = [

@@ -20,7 +20,7 @@ use crate::world::World;
 /// Runs accepted so long before a power loss are pushed again: it may have taken them, as the documentation says.
 const PUSHED_AGAIN: Duration = Duration::from_secs(2);
 /// How long everything may take to come to rest after the last fault.
-const REST_MAX: Duration = Duration::from_secs(180);
+const REST_MAX: Duration = Duration::from_secs(300);
 /// The pause between two looks at what has not come to rest.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long a process may take to leave: its drain time-out and a little more.

@@ -29,6 +29,7 @@ impl Store {
             let checked = primary.link.unless_superseded(look_at(&primary.link)).await;
             let (info, fsync) = checked.inspect_err(|error| self.hub.note(primary, error))?;
             let info = parse_info(&info);
+            check_loaded(&info)?;
             check_version(&info)?;
             let found = doubts_about(&info, fsync.as_deref(), settings);
             doubts.extend(found.into_iter().map(|doubt| format!("{name}: {doubt}")));
@@ -91,6 +92,14 @@ fn parse_info(info: &str) -> HashMap<&str, &str> {
     info.lines().filter_map(|line| line.trim().split_once(':')).collect()
 }
 
+/// While it reads its data, Redis answers `INFO`, and says that its append-only file is off: it is not looked at yet.
+fn check_loaded(info: &HashMap<&str, &str>) -> Result<(), StoreError> {
+    match info.get("loading").copied() {
+        Some("1") => Err(StoreError::Unreachable("it reads its data after a start".to_owned())),
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn check_version(info: &HashMap<&str, &str>) -> Result<(), StoreError> {
     let major =
         |version: &str| version.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or(0);
@@ -138,6 +147,13 @@ fn doubts_about(info: &HashMap<&str, &str>, fsync: Option<&str>, settings: &Redi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_redis_that_still_reads_its_data_is_waited_for() {
+        let info = parse_info("redis_version:7.0.15\r\nloading:1\r\naof_enabled:0\r\n");
+        assert!(check_loaded(&info).unwrap_err().is_passing());
+        assert!(check_loaded(&parse_info("loading:0\r\naof_enabled:1\r\n")).is_ok());
+    }
 
     #[test]
     fn an_old_or_forgetful_redis_is_named() {
