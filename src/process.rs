@@ -176,7 +176,7 @@ pub fn leave_on_signal() -> Result<CancellationToken, StartError> {
 pub async fn open_store(settings: &Settings) -> Result<Store, StartError> {
     let start = clock::monotonic();
     loop {
-        match Store::open(&settings.redis, &settings.environment).await {
+        match try_open(settings).await {
             Err(error) if error.is_passing() && start.elapsed() + REDIS_PAUSE < REDIS_PATIENCE => {
                 let left = (REDIS_PATIENCE - start.elapsed()).as_secs();
                 warn!(%error, "waiting for Redis (setting redis.url), {left} s more");
@@ -185,6 +185,14 @@ pub async fn open_store(settings: &Settings) -> Result<Store, StartError> {
             opened => return Ok(opened?),
         }
     }
+}
+
+/// Opens the store, and checks that this process's keys open what is sealed in it.
+async fn try_open(settings: &Settings) -> Result<Store, StoreError> {
+    let store = Store::open(&settings.redis, &settings.environment).await?;
+    let sealer = Arc::new(Sealer::new(settings.seal.key.clone(), settings.seal.previous.clone()));
+    Definitions::new(store.clone(), sealer).check_keys().await?;
+    Ok(store)
 }
 
 /// A scheduler with its API, ready to run.
@@ -209,7 +217,6 @@ impl SchedulerProcess {
         let store = open_store(settings).await?;
         let sealer = Arc::new(Sealer::new(settings.seal.key.clone(), settings.seal.previous.clone()));
         let definitions = Definitions::new(store.clone(), sealer);
-        definitions.check_keys().await?;
         let changed = Arc::new(Notify::new());
         let scheduler =
             Scheduler::new(settings.clone(), store.clone(), definitions.clone(), Arc::clone(&changed));

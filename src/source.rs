@@ -39,7 +39,7 @@ use crate::backoff;
 use crate::definition::{Account, Integration};
 use crate::egress::Egress;
 use crate::engine::budget::Room;
-use crate::engine::seam::{FetchError, FetchRequest, Page, Source};
+use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page, Source};
 use crate::source::failure::Failure;
 use crate::source::request::Prepared;
 use crate::source::secrets::{Secrets, printable};
@@ -129,13 +129,19 @@ impl Source for HttpSource {
         if !method.replayable && !room.grow(method.page_bytes_max.min(self.http.page_bytes_max)) {
             return Err(self.reported(Failure::no_room(), request, Some(&prepared)));
         }
-        let mut tries = 1;
+        let (mut tries, mut stumbled) = (1, false);
         loop {
             match exchange::send(&self.http, integration, method, &prepared, room).await {
                 Ok(page) => return Ok(page),
                 Err(failure) if failure.again && tries < integration.retry.attempts => {
+                    stumbled |= failure.kind == FetchErrorKind::Transient;
                     tokio::time::sleep(self.delay(request, tries)).await;
                     tries += 1;
+                }
+                // A broken answer is the source's nature when it comes each time. After a stumble it is one more.
+                Err(failure) if failure.again && stumbled => {
+                    let failure = Failure { kind: FetchErrorKind::Transient, ..failure };
+                    return Err(self.reported(failure, request, Some(&prepared)));
                 }
                 Err(failure) => return Err(self.reported(failure, request, Some(&prepared))),
             }

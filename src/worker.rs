@@ -74,15 +74,13 @@ struct Worker {
     tasks: TaskTracker,
 }
 
-/// Runs a worker until `shutdown` fires, then drains it.
+/// Runs a worker over `store` until `shutdown` fires, then drains it.
 ///
 /// # Errors
 /// When it could not start.
-pub async fn run(settings: Settings, shutdown: CancellationToken) -> Result<(), WorkerError> {
-    let store = Store::open(&settings.redis, &settings.environment).await?;
+pub async fn run(settings: Settings, store: Store, shutdown: CancellationToken) -> Result<(), WorkerError> {
     let sealer = Arc::new(Sealer::new(settings.seal.key.clone(), settings.seal.previous.clone()));
     let definitions = Definitions::new(store.clone(), sealer);
-    definitions.check_keys().await?;
     let live = Live::new(definitions);
     let egress = Egress::new(settings.egress.allow.clone());
     let courier_http = CourierHttp { client: egress.plain_client()?, egress: egress.clone() };

@@ -10,10 +10,10 @@ async fn main() -> anyhow::Result<()> {
     let Some(settings) = process::settings("rapidbridge-worker", ABOUT, arguments)? else { return Ok(()) };
     process::prepare(&settings)?;
     let leave = process::leave_on_signal()?;
-    tokio::select! {
-        opened = process::open_store(&settings) => drop(opened?),
+    let store = tokio::select! {
+        opened = process::open_store(&settings) => opened?,
         () = leave.cancelled() => return Ok(()),
-    }
-    worker::run(settings, leave).await?;
+    };
+    worker::run(settings, store, leave).await?;
     Ok(())
 }

@@ -12,10 +12,10 @@ async fn main() -> anyhow::Result<()> {
     };
     process::prepare(&settings)?;
     let leave = process::leave_on_signal()?;
-    tokio::select! {
-        opened = process::open_store(&settings) => drop(opened?),
+    let store = tokio::select! {
+        opened = process::open_store(&settings) => opened?,
         () = leave.cancelled() => return Ok(()),
-    }
-    worker::run(settings, leave).await?;
+    };
+    worker::run(settings, store, leave).await?;
     Ok(())
 }

@@ -128,8 +128,9 @@ async fn serve(
     let api_leaves = CancellationToken::new();
     let scheduling = tokio::spawn(scheduler.run(api_leaves.clone()));
     for _ in 0..options.workers {
+        let store = process::open_store(settings).await?;
         let (settings, leave) = (settings.clone(), leave.clone());
-        tasks.spawn(async move { worker::run(settings, leave).await });
+        tasks.spawn(async move { worker::run(settings, store, leave).await });
     }
     greet(options, home, redis, settings, &url);
     if !options.files.is_empty() {

@@ -24,11 +24,11 @@ pub(crate) async fn worker(options: Options) -> anyhow::Result<ExitCode> {
     let settings = options.settings()?;
     process::prepare(&settings)?;
     let leave = process::leave_on_signal()?;
-    tokio::select! {
-        opened = process::open_store(&settings) => drop(opened?),
+    let store = tokio::select! {
+        opened = process::open_store(&settings) => opened?,
         () = leave.cancelled() => return Ok(ExitCode::SUCCESS),
-    }
-    worker::run(settings, leave).await?;
+    };
+    worker::run(settings, store, leave).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -78,6 +78,15 @@ async fn server_errors_are_tried_again_and_then_given_back() {
     .await;
     assert_eq!(fetch(&server.source(method()), Cursor::Start).await.unwrap().records.len(), 1);
 
+    // A broken answer after stumbles is one more of them: nothing is given up for it.
+    let server = Server::start(|count, _| match count {
+        0 | 1 => answer(500, &[], "oops"),
+        _ => json("{\"sorry\":"),
+    })
+    .await;
+    let failed = fetch(&server.source(method()), Cursor::Start).await.unwrap_err();
+    assert_eq!((failed.kind, server.count()), (FetchErrorKind::Transient, 3), "{failed}");
+
     let numbered = Pagination::Page { param: "p".to_owned(), start: 1, limit: None };
     let server =
         Server::start(|_, _| answer(502, &[("content-type", "text/html")], "<html>bad gateway")).await;
