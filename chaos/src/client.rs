@@ -2,9 +2,10 @@
 //! when one does not answer.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
+use rapidbridge::clock;
 use serde_json::{Value, json};
 
 use crate::world::TOKEN;
@@ -13,6 +14,8 @@ use crate::world::TOKEN;
 const CALL_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a call is repeated.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The largest answer: a page of runs is far smaller.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// The pause before it is repeated.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -75,7 +78,7 @@ impl Client {
         body: Option<&Value>,
         key: Option<&str>,
     ) -> anyhow::Result<Value> {
-        let begun = Instant::now();
+        let begun = clock::monotonic();
         loop {
             let mut last = anyhow::anyhow!("there is no scheduler");
             for scheduler in &self.schedulers {
@@ -107,9 +110,16 @@ impl Client {
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
-        let response = request.send().await?;
+        let mut response = request.send().await?;
         let status = response.status().as_u16();
-        let text = response.text().await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > ANSWER_BYTES_MAX {
+                bail!("{method} {path} answered more than {ANSWER_BYTES_MAX} bytes");
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes);
         match status {
             200..300 => Ok(serde_json::from_str(&text)?),
             _ => bail!("{method} {path} answered {status}: {text}"),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rapidbridge::clock;
 use tokio::task::AbortHandle;
 
 /// How much the power loss takes.
@@ -43,7 +44,7 @@ impl Power {
                 ticks.tick().await;
                 let Some((file, length)) = newest(&watched) else { continue };
                 let mut samples = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                samples.push_back(Sample { at: Instant::now(), file, length });
+                samples.push_back(Sample { at: clock::monotonic(), file, length });
                 if samples.len() > SAMPLES_MAX {
                     samples.pop_front();
                 }
@@ -56,7 +57,7 @@ impl Power {
     /// `None` when it was begun anew meanwhile, so that nothing could be taken.
     pub(crate) fn cut(&self) -> anyhow::Result<Option<Instant>> {
         let Some((file, _)) = newest(&self.folder) else { return Ok(None) };
-        let now = Instant::now();
+        let now = clock::monotonic();
         let kept = {
             let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
             let old = |sample: &&Sample| now.duration_since(sample.at) >= LOST;

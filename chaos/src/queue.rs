@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use rapidbridge::clock;
 use redis::aio::MultiplexedConnection;
 
 use crate::evidence::Evidence;
@@ -61,7 +62,7 @@ impl Queue {
 
     /// When the run is claimed again after `epoch`; `None` when that takes too long, or it had ended just before.
     pub(crate) async fn claimed_again(&self, run: &str, epoch: &str, within: Duration) -> Option<Instant> {
-        let since = Instant::now();
+        let since = clock::monotonic();
         let mut connection = None;
         while since.elapsed() < within {
             if connection.is_none() {
@@ -69,7 +70,7 @@ impl Queue {
             }
             if let Some(open) = &mut connection {
                 match self.claim(open, run).await {
-                    Ok(Some((now, _))) if now != epoch => return Some(Instant::now()),
+                    Ok(Some((now, _))) if now != epoch => return Some(clock::monotonic()),
                     Ok(Some((_, place))) if place == "ended" => return None,
                     // A power loss took it.
                     Ok(None) => return None,

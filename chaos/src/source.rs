@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rapidbridge::clock;
 use rapidbridge::playground::helpdesk::{self, RequestInfo, Resource};
 use rapidbridge::playground::{Answer, Helpdesk};
 
@@ -51,7 +52,7 @@ impl Source {
         let state: Arc<Mutex<State>> = Arc::default();
         let shared = Arc::clone(&state);
         helpdesk.script(move |info| {
-            shared.lock().unwrap_or_else(PoisonError::into_inner).answer(info, Instant::now())
+            shared.lock().unwrap_or_else(PoisonError::into_inner).answer(info, clock::monotonic())
         });
         Ok(Self { helpdesk, state })
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rapidbridge::clock;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -80,7 +81,7 @@ pub(crate) async fn run(trial: &Trial, world: &mut World) -> anyhow::Result<Evid
     world.start_all()?;
     client.apply(&documents::all(world, true)).await.context("the definitions can't be applied")?;
     let stage = Arc::new(Stage {
-        began: Instant::now(),
+        began: clock::monotonic(),
         client,
         queue,
         pushes: Mutex::default(),
@@ -294,7 +295,7 @@ async fn watch_resume(stage: Arc<Stage>, run: String, epoch: String, (from, is_k
 /// Waits until every run has ended. One that ended as poison is resumed, as an operator would: the plan may have
 /// killed three of its owners in a row.
 async fn rest(stage: &Stage, world: &mut World, evidence: &mut Evidence) -> anyhow::Result<()> {
-    let since = Instant::now();
+    let since = clock::monotonic();
     let mut resumes: BTreeMap<String, u64> = BTreeMap::new();
     loop {
         evidence.mishaps.extend(world.revive()?);

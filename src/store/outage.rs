@@ -54,11 +54,11 @@ impl Outage {
     /// there is none.
     pub(super) async fn turn(&self, patience: Duration) -> Result<(), StoreError> {
         let deadline = clock::monotonic() + patience;
-        while self.is_whole {
+        loop {
             let over = self.over.notified();
             let next = {
                 let mut state = self.lock();
-                let Some(away) = &mut state.away else { return Ok(()) };
+                let Some(away) = state.away.as_mut().filter(|_| self.is_whole) else { return Ok(()) };
                 let now = clock::monotonic();
                 if now >= away.next_try {
                     away.next_try = now + TRY_EVERY;
@@ -74,7 +74,6 @@ impl Outage {
                 () = over => {}
             }
         }
-        Ok(())
     }
 
     /// Returns when Redis answers, or `patience` is over. Tries nothing itself.

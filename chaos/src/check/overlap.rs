@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use super::{Chains, Findings, story};
 use crate::evidence::{At, Evidence};
 
+/// When a run began, when it ended, and which it is.
+type Life<'e> = (At, At, &'e str);
+
 pub(super) fn check(evidence: &Evidence, chains: &Chains<'_>, findings: &mut Findings) {
-    let mut series: BTreeMap<(&str, &str), Vec<(At, At, &str)>> = BTreeMap::new();
+    let mut series: BTreeMap<(&str, &str), Vec<Life<'_>>> = BTreeMap::new();
     for run in evidence.runs.values() {
         let trigger = evidence.triggers.iter().find(|trigger| Some(&trigger.id) == run.trigger.as_ref());
         if trigger.is_some_and(|trigger| trigger.overlap == "allow") {
