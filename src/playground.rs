@@ -8,6 +8,7 @@
 mod answer;
 pub mod helpdesk;
 pub mod hostile;
+pub mod program;
 pub mod proxy;
 pub mod receiver;
 mod server;
@@ -16,6 +17,7 @@ mod watched;
 
 pub use answer::Answer;
 pub use helpdesk::Helpdesk;
+pub use program::Program;
 pub use proxy::Proxy;
 pub use receiver::Receiver;
 pub use watched::TimedOut;

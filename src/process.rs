@@ -21,6 +21,7 @@ use crate::seal::Sealer;
 use crate::settings::{Settings, SettingsError};
 use crate::store::definitions::Definitions;
 use crate::store::{Store, StoreError};
+use crate::worker::{self, WorkerError};
 
 /// How long a process that starts waits for a Redis that does not answer.
 const REDIS_PATIENCE: Duration = Duration::from_secs(60);
@@ -44,6 +45,9 @@ pub enum StartError {
     /// Redis is out of reach or unfit.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The worker could not start.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
     /// The API's address is taken or not ours.
     #[error("the API can't listen on {address} (setting api.listen): {error}")]
     Listen {
@@ -173,7 +177,7 @@ pub fn leave_on_signal() -> Result<CancellationToken, StartError> {
 ///
 /// # Errors
 /// When Redis stays out of reach, or is unfit.
-pub async fn open_store(settings: &Settings) -> Result<Store, StartError> {
+async fn open_store(settings: &Settings) -> Result<Store, StartError> {
     let start = clock::monotonic();
     loop {
         match try_open(settings).await {
@@ -193,6 +197,18 @@ async fn try_open(settings: &Settings) -> Result<Store, StoreError> {
     let sealer = Arc::new(Sealer::new(settings.seal.key.clone(), settings.seal.previous.clone()));
     Definitions::new(store.clone(), sealer).check_keys().await?;
     Ok(store)
+}
+
+/// Waits for Redis, then works until `leave` fires and what is in flight is finished.
+///
+/// # Errors
+/// When Redis stays out of reach or is unfit, or the worker could not start.
+pub async fn work(settings: Settings, leave: CancellationToken) -> Result<(), StartError> {
+    let store = tokio::select! {
+        opened = open_store(&settings) => opened?,
+        () = leave.cancelled() => return Ok(()),
+    };
+    Ok(worker::run(settings, store, leave).await?)
 }
 
 /// A scheduler with its API, ready to run.

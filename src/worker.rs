@@ -31,8 +31,8 @@ use crate::engine::budget::Budget;
 use crate::seal::Sealer;
 use crate::settings::Settings;
 use crate::source::Http as SourceHttp;
+use crate::store::Store;
 use crate::store::definitions::Definitions;
-use crate::store::{Store, StoreError};
 
 use leases::Leases;
 use live::{Live, LiveWebhooks};
@@ -40,9 +40,6 @@ use live::{Live, LiveWebhooks};
 /// Why a worker could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// Redis is out of reach or unfit.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// No HTTP client could be made.
     #[error("the HTTP client can't be set up: {0}")]
     Http(#[from] reqwest::Error),

@@ -106,7 +106,7 @@ fn rest(evidence: &Evidence, findings: &mut Findings) {
     }
 }
 
-/// A run's history around a time: deliveries, and the faults that touch it.
+/// A run's history around a time: deliveries, its own log, and the faults that touch it.
 fn story(evidence: &Evidence, what: &str, chain: &[&Delivery], around: At) -> String {
     let mut lines: Vec<(At, String)> = Vec::new();
     let (from, until) = (around.saturating_sub(STORY_MARGIN), around + STORY_MARGIN);
@@ -121,11 +121,19 @@ fn story(evidence: &Evidence, what: &str, chain: &[&Delivery], around: At) -> St
             format!("{event}{seq} to {webhook}, epoch {epoch}{owner}, id {}: {answer}", short(id)),
         ));
     }
+    let logs = chain.first().and_then(|delivery| evidence.logs.get(&delivery.run));
+    for (at, line) in logs.into_iter().flatten().filter(|(at, _)| (from..=until).contains(at)) {
+        lines.push((*at, format!("in the run's log: {line}")));
+    }
     let touching = evidence.happened.iter().filter(|fault| fault.from <= until && from <= fault.until);
     for fault in touching {
         let pid = fault.pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
         let lasted = (fault.until.saturating_sub(fault.from)).as_millis();
         lines.push((fault.from, format!("-- {:?}{pid} for {lasted} ms", fault.fault)));
+    }
+    for step in evidence.clock_steps.iter().filter(|step| (from..=until).contains(&step.at)) {
+        let way = if step.forward { "forward" } else { "back" };
+        lines.push((step.at, format!("-- the clock was set {way} by {:?}", step.by)));
     }
     lines.sort_by_key(|(at, _)| *at);
     let nearest = lines.iter().position(|(at, _)| *at >= around).unwrap_or(lines.len());

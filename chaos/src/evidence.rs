@@ -55,6 +55,14 @@ pub(crate) struct Happened {
     pub(crate) pid: Option<u32>,
 }
 
+/// This machine's clock, which is Redis', was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClockStep {
+    pub(crate) at: At,
+    pub(crate) forward: bool,
+    pub(crate) by: Duration,
+}
+
 /// A run that the API accepted.
 #[derive(Debug, Clone)]
 pub(crate) struct Accepted {
@@ -121,6 +129,7 @@ pub(crate) struct Evidence {
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) fetches: Vec<Fetch>,
     pub(crate) happened: Vec<Happened>,
+    pub(crate) clock_steps: Vec<ClockStep>,
     pub(crate) accepted: Vec<Accepted>,
     pub(crate) runs: BTreeMap<String, Run>,
     pub(crate) triggers: Vec<Trigger>,
@@ -132,6 +141,8 @@ pub(crate) struct Evidence {
     pub(crate) there: BTreeMap<(String, String), HashSet<Box<str>>>,
     /// Which process had a run under an epoch.
     pub(crate) owners: BTreeMap<(String, u64), u32>,
+    /// What the runs' own logs say, by run.
+    pub(crate) logs: BTreeMap<String, Vec<(At, String)>>,
     /// Runs that were resumed because they had ended as poison.
     pub(crate) resumed_by_hand: BTreeSet<String>,
     /// Writes of former owners that Redis refused.

@@ -14,6 +14,7 @@ mod queue;
 mod receiver;
 mod report;
 mod source;
+mod steps;
 mod trial;
 mod world;
 

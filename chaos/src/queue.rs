@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rapidbridge::clock;
 use redis::aio::MultiplexedConnection;
+use serde_json::Value;
 
 use crate::evidence::Evidence;
 use crate::world::{ENVIRONMENT, PARTITIONS};
@@ -103,6 +104,13 @@ impl Queue {
         Ok(None)
     }
 
+    /// Redis' clock, in milliseconds since 1970.
+    pub(crate) async fn clock(&self) -> anyhow::Result<u64> {
+        let mut connection = self.client.get_multiplexed_async_connection().await?;
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
+        Ok(seconds * 1000 + micros / 1000)
+    }
+
     /// Makes Redis forget its scripts and its groups, and drop its clients. Nothing happens while it is away.
     pub(crate) async fn forget(&self) {
         let Some(mut connection) = self.connect().await else { return };
@@ -133,8 +141,9 @@ impl Queue {
         true
     }
 
-    /// Which process had which run under which epoch, by the runs' own logs.
-    pub(crate) async fn owners(&self, evidence: &mut Evidence) -> anyhow::Result<()> {
+    /// The runs' own logs, and by them which process had which run under which epoch. `began` is the trial's start by
+    /// Redis' clock, in milliseconds since 1970.
+    pub(crate) async fn logs(&self, began: u64, evidence: &mut Evidence) -> anyhow::Result<()> {
         let mut connection = self.client.get_multiplexed_async_connection().await?;
         for partition in 0..PARTITIONS {
             for run in evidence.runs.keys() {
@@ -144,6 +153,11 @@ impl Queue {
                     .arg(-1)
                     .query_async(&mut connection)
                     .await?;
+                let lines = log.iter().filter_map(|line| {
+                    let at = serde_json::from_str::<Value>(line).ok()?["at"].as_u64()?;
+                    Some((Duration::from_millis(at.saturating_sub(began)), line.clone()))
+                });
+                evidence.logs.entry(run.clone()).or_default().extend(lines);
                 evidence.owners.extend(log.iter().filter_map(|line| {
                     let rest = line.split("by worker ").nth(1)?;
                     let (worker, rest) = rest.split_once(", epoch ")?;

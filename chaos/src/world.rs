@@ -2,20 +2,18 @@
 //! in each link between them.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use rapidbridge::playground::program::Group;
 use rapidbridge::playground::proxy::Weather;
-use rapidbridge::playground::{Proxy, Receiver, helpdesk, receiver};
+use rapidbridge::playground::{Program, Proxy, Receiver, helpdesk, receiver};
 use rapidbridge::redis_server::{Options, Port, RedisServer};
 use rapidbridge::settings::Settings;
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use rustix::process::Signal;
 
 use crate::plan::{LEASE, Link, RECEIVERS, SCHEDULERS, SOURCES, Slot, WORKERS};
 use crate::power::Power;
@@ -62,19 +60,18 @@ pub(crate) struct World {
 
 /// One of the product's processes.
 pub(crate) struct Process {
-    child: Child,
-    log: PathBuf,
+    program: Program,
     leaving: bool,
 }
 
 impl Process {
     /// Waits for a process that was asked to leave, and kills it when it takes too long. Says whether it left by itself.
     pub(crate) async fn left(mut self, within: Duration) -> bool {
-        if tokio::time::timeout(within, self.child.wait()).await.is_ok() {
+        if self.program.left(within).await.is_ok_and(|status| status.is_some()) {
             return true;
         }
         // Gone already when that fails.
-        let _ = self.child.kill().await;
+        let _ = self.program.kill().await;
         false
     }
 }
@@ -175,34 +172,21 @@ impl World {
                 ("rapidbridge-scheduler", format!("scheduler-{number}.{}", self.started))
             }
         };
-        let path = self.programs.join(program);
-        if !path.is_file() {
-            bail!("{} is missing: build all programs first (`make chaos` does)", path.display());
-        }
-        let log = self.folder.join(format!("{name}.log"));
-        let output = File::create(&log)?;
-        let mut command = Command::new(&path);
-        command.env_clear().envs(self.settings.iter().map(|(key, value)| (key, value)));
+        let mut settings = self.settings.clone();
         if let Slot::Scheduler(number) = slot {
-            command.env("RAPIDBRIDGE_API__LISTEN", self.api_addresses[number].to_string());
+            let listen = self.api_addresses[number].to_string();
+            settings.push(("RAPIDBRIDGE_API__LISTEN".to_owned(), listen));
         }
-        let child = command
-            .current_dir(&self.folder)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .kill_on_drop(true)
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("can't start {}", path.display()))?;
-        self.processes.insert(slot, Process { child, log, leaving: false });
+        let program = self.programs.join(program);
+        let program = Program::start(&program, &name, &self.folder, settings, Group::Own)?;
+        self.processes.insert(slot, Process { program, leaving: false });
         Ok(())
     }
 
     /// SIGKILL; it is gone when this returns.
     pub(crate) async fn kill(&mut self, slot: Slot) -> anyhow::Result<()> {
-        if let Some(mut process) = self.processes.remove(&slot) {
-            process.child.kill().await.with_context(|| format!("can't kill {slot}"))?;
+        if let Some(process) = self.processes.remove(&slot) {
+            process.program.kill().await.with_context(|| format!("can't kill {slot}"))?;
         }
         Ok(())
     }
@@ -211,10 +195,7 @@ impl World {
     pub(crate) fn signal(&mut self, slot: Slot, signal: Signal) {
         let Some(process) = self.processes.get_mut(&slot) else { return };
         process.leaving |= signal == Signal::TERM;
-        if let Some(pid) = process.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)
-        {
-            let _ = kill_process(pid, signal);
-        }
+        let _ = process.program.signal(signal);
     }
 
     /// Takes a process that was asked to leave out of its place, so that another can take it.
@@ -224,7 +205,7 @@ impl World {
 
     /// The process id of a place.
     pub(crate) fn pid(&self, slot: Slot) -> Option<u32> {
-        self.processes.get(&slot).and_then(|process| process.child.id())
+        self.processes.get(&slot).and_then(|process| process.program.pid())
     }
 
     /// Processes that ended though nobody asked them to, each with the end of its log. They are started again.
@@ -234,8 +215,11 @@ impl World {
             if process.leaving {
                 continue;
             }
-            if let Some(status) = process.child.try_wait()? {
-                ended.push((*slot, format!("{slot} ended by itself ({status}): {}", tail(&process.log))));
+            if let Some(status) = process.program.ended()? {
+                ended.push((
+                    *slot,
+                    format!("{slot} ended by itself ({status}): {}", process.program.tail(LOG_TAIL_LINES)),
+                ));
             }
         }
         for (slot, _) in &ended {
@@ -294,11 +278,4 @@ fn address_of(url: &str) -> anyhow::Result<SocketAddr> {
 
 fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
-}
-
-fn tail(log: &Path) -> String {
-    let text =
-        std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
 }

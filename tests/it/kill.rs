@@ -96,7 +96,7 @@ async fn killed_five_times() {
             cluster.receiver.wait_for("two pages", PATIENCE, moved).await.unwrap();
         }
         let place = Place::draw(&mut dice);
-        eprintln!("kill {kill} of {} at {place:?}", holder.name);
+        eprintln!("kill {kill} of {} at {place:?}", holder.name());
         place.wait(&cluster).await;
         holder.kill().await;
         cluster.receiver.release();

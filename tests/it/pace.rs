@@ -75,7 +75,7 @@ async fn assert_completed(cluster: &mut Cluster, runs: &[String]) {
 /// Lines of each process's log so far.
 fn lines(cluster: &Cluster) -> HashMap<String, usize> {
     let processes = cluster.schedulers.iter().chain(&cluster.workers);
-    processes.map(|process| (process.name.clone(), process.log_text().lines().count())).collect()
+    processes.map(|process| (process.name().to_owned(), process.log_text().lines().count())).collect()
 }
 
 /// Panics when a process wrote more than one line a run, one at the start and the end of the outage, and one from

@@ -58,7 +58,7 @@ const PLAN: [(&str, &[&str]); 25] = [
     ),
     ("scheduler", &["backoff", "clock", "definition", "id", "json", "run", "schedule", "settings", "store"]),
     ("api", &["clock", "definition", "egress", "id", "json", "nearest", "run", "settings", "store"]),
-    ("process", &["api", "clock", "observe", "scheduler", "seal", "settings", "store"]),
+    ("process", &["api", "clock", "observe", "scheduler", "seal", "settings", "store", "worker"]),
     ("playground", &["clock", "id", "json", "settings"]),
     ("redis_server", &["clock", "settings"]),
 ];

@@ -1,6 +1,6 @@
 //! A worker with a fault planted in it (see the library's `worker/planted.rs`): the checker must find it.
 
-use rapidbridge::{process, worker};
+use rapidbridge::process;
 
 const ABOUT: &str = "A worker with a planted fault, for the checker of `make chaos` to find.";
 
@@ -11,11 +11,6 @@ async fn main() -> anyhow::Result<()> {
         return Ok(());
     };
     process::prepare(&settings)?;
-    let leave = process::leave_on_signal()?;
-    let store = tokio::select! {
-        opened = process::open_store(&settings) => opened?,
-        () = leave.cancelled() => return Ok(()),
-    };
-    worker::run(settings, store, leave).await?;
+    process::work(settings, process::leave_on_signal()?).await?;
     Ok(())
 }

@@ -33,9 +33,10 @@ struct Last {
     epoch: u64,
     /// The highest page acknowledged, and when.
     seq: u64,
-    seq_at: At,
-    /// The last terminal event acknowledged, and when.
-    ended: Option<(String, At)>,
+    /// When, and under which epoch.
+    seq_by: (At, u64),
+    /// The last terminal event acknowledged, when, and under which epoch.
+    ended: Option<(String, (At, u64))>,
     /// Acknowledged events that come once: their ids, with the time of the first acknowledgement of each.
     once: BTreeMap<&'static str, BTreeMap<String, At>>,
 }
@@ -47,14 +48,15 @@ impl Last {
         }
         if let Some(seq) = delivery.seq
             && delivery.event == "record"
-            && seq > self.seq
+            // After a run went back its order is judged from there.
+            && (seq > self.seq || delivery.epoch > self.seq_by.1)
         {
-            (self.seq, self.seq_at) = (seq, delivery.at);
+            (self.seq, self.seq_by) = (seq, (delivery.at, delivery.epoch));
         }
         let kind = match delivery.event.as_str() {
             "started" => "started",
             event if delivery.is_terminal() => {
-                self.ended = Some((event.to_owned(), delivery.at));
+                self.ended = Some((event.to_owned(), (delivery.at, delivery.epoch)));
                 "terminal"
             }
             _ => return,
@@ -77,13 +79,10 @@ fn order(
             last.seq
         )),
         // A page before the last one again: only when Redis lost what it knew.
-        ("record", Some(seq))
-            if seq < last.seq
-                && !evidence.power_was_lost(last.seq_at.saturating_sub(UNDER_WAY_MAX), delivery.at) =>
-        {
+        ("record", Some(seq)) if seq < last.seq && !went_back(evidence, last.seq_by, delivery) => {
             Some(format!("page {seq} came again after {} was acknowledged", last.seq))
         }
-        ("started", _) if last.seq > 0 && !evidence.power_was_lost(Duration::ZERO, delivery.at) => {
+        ("started", _) if last.seq > 0 && !went_back(evidence, last.seq_by, delivery) => {
             Some("started came after pages".to_owned())
         }
         _ => None,
@@ -96,10 +95,10 @@ fn order(
             story(evidence, &what, chain, delivery.at),
         );
     }
-    let Some((ended, at)) = &last.ended else { return };
+    let Some((ended, by)) = &last.ended else { return };
     let goes_on = ended == "failed" && evidence.resumed_by_hand.contains(&delivery.run);
     let is_same = delivery.event == *ended;
-    if !goes_on && !is_same && !evidence.power_was_lost(*at, delivery.at) {
+    if !goes_on && !is_same && !went_back(evidence, *by, delivery) {
         let what = format!("{} came after {ended} was acknowledged", delivery.event);
         findings.violate(
             "6: nothing after the end",
@@ -107,6 +106,12 @@ fn order(
             story(evidence, &what, chain, delivery.at),
         );
     }
+}
+
+/// Whether the run may have gone back behind what was acknowledged at that time under that epoch: Redis lost what it
+/// knew, then or before, while an owner that had not noticed yet went on; and it is another claim that goes back.
+fn went_back(evidence: &Evidence, (at, epoch): (At, u64), delivery: &Delivery) -> bool {
+    delivery.epoch > epoch && evidence.power_was_lost(at.saturating_sub(UNDER_WAY_MAX), delivery.at)
 }
 
 /// A request of a former owner may still arrive when it was under way: its sender was frozen while sending, or the

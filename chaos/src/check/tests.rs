@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{Findings, check};
-use crate::evidence::{Accepted, At, Delivery, Evidence, Fetch, Forgeries, Happened, Run, Trigger};
+use crate::evidence::{
+    Accepted, At, ClockStep, Delivery, Evidence, Fetch, Forgeries, Happened, Run, Trigger,
+};
 use crate::plan::{Fault, Link, Slot};
 use rapidbridge::playground::proxy::Weather;
 
@@ -118,13 +120,29 @@ fn a_skipped_page_is_found() {
 
 #[test]
 fn going_back_wants_a_power_loss() {
-    let again = |evidence: &mut Evidence| evidence.deliveries.insert(4, page(4500, 1));
-    finds("4: in order", again);
+    let again = |epoch| {
+        move |evidence: &mut Evidence| {
+            evidence.deliveries.insert(4, Delivery { epoch, ..page(4500, 1) });
+            evidence.deliveries[5].epoch = epoch;
+        }
+    };
+    finds("4: in order", again(EPOCH + 1));
+    // The same claim never goes back.
+    finds("4: in order", |evidence| {
+        again(EPOCH)(evidence);
+        evidence.happened.push(happened(3000, 4200, Fault::PowerLoss));
+    });
     let findings = excuses(|evidence| {
-        again(evidence);
+        again(EPOCH + 1)(evidence);
         evidence.happened.push(happened(3000, 4200, Fault::PowerLoss));
     });
     assert_eq!(findings.duplicates.get("power_loss"), Some(&1));
+    // Nor may it skip anything on its way forth again.
+    finds("4: in order", |evidence| {
+        again(EPOCH + 1)(evidence);
+        evidence.deliveries.insert(5, Delivery { epoch: EPOCH + 1, ..page(4600, 3) });
+        evidence.happened.push(happened(3000, 4200, Fault::PowerLoss));
+    });
 }
 
 #[test]
@@ -254,9 +272,19 @@ fn a_run_that_was_told_to_wait_waits() {
         limited(evidence);
         evidence.fetches.push(fetch(3105, None));
     });
-    finds("8: a parked run", |evidence| {
+    let early = |evidence: &mut Evidence| {
         limited(evidence);
         evidence.fetches.push(fetch(2600, None));
+    };
+    finds("8: a parked run", early);
+    let set = |forward| ClockStep { at: ms(2500), forward, by: ms(600) };
+    finds("8: a parked run", |evidence| {
+        early(evidence);
+        evidence.clock_steps.push(set(false));
+    });
+    excuses(|evidence| {
+        early(evidence);
+        evidence.clock_steps.push(set(true));
     });
 }
 

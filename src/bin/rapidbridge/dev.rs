@@ -14,7 +14,6 @@ use anyhow::Context as _;
 use rapidbridge::process::{self, SchedulerProcess};
 use rapidbridge::redis_server::{Options as RedisOptions, RedisServer};
 use rapidbridge::settings::Settings;
-use rapidbridge::worker;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -128,9 +127,7 @@ async fn serve(
     let api_leaves = CancellationToken::new();
     let scheduling = tokio::spawn(scheduler.run(api_leaves.clone()));
     for _ in 0..options.workers {
-        let store = process::open_store(settings).await?;
-        let (settings, leave) = (settings.clone(), leave.clone());
-        tasks.spawn(async move { worker::run(settings, store, leave).await });
+        tasks.spawn(process::work(settings.clone(), leave.clone()));
     }
     greet(options, home, redis, settings, &url);
     if !options.files.is_empty() {

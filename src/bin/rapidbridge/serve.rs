@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use rapidbridge::process::{self, SchedulerProcess};
 use rapidbridge::settings::Settings;
-use rapidbridge::worker;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -23,12 +22,7 @@ impl Options {
 pub(crate) async fn worker(options: Options) -> anyhow::Result<ExitCode> {
     let settings = options.settings()?;
     process::prepare(&settings)?;
-    let leave = process::leave_on_signal()?;
-    let store = tokio::select! {
-        opened = process::open_store(&settings) => opened?,
-        () = leave.cancelled() => return Ok(ExitCode::SUCCESS),
-    };
-    worker::run(settings, store, leave).await?;
+    process::work(settings, process::leave_on_signal()?).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -136,7 +136,7 @@ impl Cluster {
         })
         .await;
         let worker = self.workers.swap_remove(index);
-        self.gone.push(worker.log.clone());
+        self.gone.push(worker.log().to_owned());
         worker
     }
 
@@ -217,8 +217,11 @@ impl Cluster {
 
     /// The whole text of all logs so far.
     pub(crate) fn logs(&self) -> String {
-        let alive = self.schedulers.iter().chain(&self.workers).map(|process| &process.log);
-        alive.chain(&self.gone).map(|log| std::fs::read_to_string(log).unwrap_or_default()).collect()
+        let alive = self.schedulers.iter().chain(&self.workers).map(|process| process.log().to_owned());
+        alive
+            .chain(self.gone.iter().cloned())
+            .map(|log| std::fs::read_to_string(log).unwrap_or_default())
+            .collect()
     }
 
     /// The store of its processes.
@@ -273,7 +276,7 @@ impl Drop for Cluster {
             return;
         }
         for process in self.schedulers.iter().chain(&self.workers) {
-            eprintln!("--- {}:\n{}", process.name, process.tail());
+            eprintln!("--- {}:\n{}", process.name(), process.tail());
         }
         for log in &self.gone {
             let text = std::fs::read_to_string(log).unwrap_or_default();

@@ -1,18 +1,17 @@
 //! The product's own processes: one scheduler and some workers, as an operator would start them.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use rapidbridge::playground::Program;
+use rapidbridge::playground::program::Group;
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep};
 
 use super::api::Api;
 
@@ -31,16 +30,10 @@ pub(super) struct Cluster {
     folder: PathBuf,
     programs: PathBuf,
     environment: Vec<(&'static str, OsString)>,
-    scheduler: Option<Process>,
-    workers: Vec<Process>,
+    scheduler: Option<Program>,
+    workers: Vec<Program>,
     workers_started: usize,
     token: String,
-}
-
-struct Process {
-    name: String,
-    child: Child,
-    log: PathBuf,
 }
 
 impl Cluster {
@@ -83,7 +76,8 @@ impl Cluster {
         while !api.answers().await {
             self.check_alive()?;
             if Instant::now() > deadline {
-                let log = self.scheduler.as_ref().map(|process| tail(&process.log)).unwrap_or_default();
+                let log =
+                    self.scheduler.as_ref().map(|process| process.tail(LOG_TAIL_LINES)).unwrap_or_default();
                 bail!(
                     "the scheduler's API did not answer within {READY_TIMEOUT:?}; the end of its log:\n{log}"
                 );
@@ -106,16 +100,18 @@ impl Cluster {
     pub(super) async fn kill(&mut self, holder: &str) -> anyhow::Result<String> {
         let index = self.workers.iter().position(|worker| worker.is_called(holder));
         let index = index.with_context(|| format!("none of the demo's workers calls itself {holder:?}"))?;
-        let mut worker = self.workers.swap_remove(index);
-        worker.child.kill().await.with_context(|| format!("can't kill {}", worker.name))?;
-        Ok(worker.name)
+        let worker = self.workers.swap_remove(index);
+        let name = worker.name().to_owned();
+        worker.kill().await.with_context(|| format!("can't kill {name}"))?;
+        Ok(name)
     }
 
     /// An error, with the end of its log, when a process left by itself.
     pub(super) fn check_alive(&mut self) -> anyhow::Result<()> {
         for process in self.scheduler.iter_mut().chain(&mut self.workers) {
-            if let Some(status) = process.child.try_wait()? {
-                bail!("the {} ended ({status}); the end of its log:\n{}", process.name, tail(&process.log));
+            if let Some(status) = process.ended()? {
+                let tail = process.tail(LOG_TAIL_LINES);
+                bail!("the {} ended ({status}); the end of its log:\n{tail}", process.name());
             }
         }
         Ok(())
@@ -123,60 +119,21 @@ impl Cluster {
 
     /// Asks everybody to leave (SIGTERM), and kills who stays.
     pub(super) async fn stop(&mut self) {
-        let mut leaving: Vec<Process> = self.workers.drain(..).chain(self.scheduler.take()).collect();
+        let leaving: Vec<Program> = self.workers.drain(..).chain(self.scheduler.take()).collect();
         for process in &leaving {
-            process.terminate();
+            // It may have left already.
+            let _ = process.signal(Signal::TERM);
         }
-        for process in &mut leaving {
-            if timeout(LEAVE_TIMEOUT, process.child.wait()).await.is_err() {
-                // Whoever is dropped alive is killed, too.
-                let _ = process.child.kill().await;
-            }
+        for mut process in leaving {
+            // Whoever is dropped alive is killed.
+            let _ = process.left(LEAVE_TIMEOUT).await;
         }
     }
 
-    fn start(&self, program: &str, name: &str) -> anyhow::Result<Process> {
-        let path = self.programs.join(program);
-        if !path.is_file() {
-            bail!("{} is missing: build all programs first (`cargo build`)", path.display());
-        }
-        let log = self.folder.join(format!("{}.log", name.replace(' ', "-")));
-        let output = File::create(&log).with_context(|| format!("can't write {}", log.display()))?;
-        let child = Command::new(&path)
-            .env_clear()
-            .envs(self.environment.iter().map(|(key, value)| (key, value)))
-            .current_dir(&self.folder)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .kill_on_drop(true)
-            // Ctrl-C is for the demo, which then stops them in order.
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("can't start {}", path.display()))?;
-        Ok(Process { name: name.to_owned(), child, log })
+    fn start(&self, program: &str, name: &str) -> anyhow::Result<Program> {
+        let environment = self.environment.iter().map(|(key, value)| (key, value));
+        let program = self.programs.join(program);
+        Program::start(&program, name, &self.folder, environment, Group::Own)
+            .with_context(|| format!("can't start {}", program.display()))
     }
-}
-
-impl Process {
-    /// Whether this worker calls itself `holder`: a worker's name has its process id between dashes.
-    fn is_called(&self, holder: &str) -> bool {
-        self.child.id().is_some_and(|pid| {
-            let pid = pid.to_string();
-            holder.split('-').any(|part| part == pid)
-        })
-    }
-
-    fn terminate(&self) {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        // It may have left already.
-        let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
-    }
-}
-
-fn tail(log: &Path) -> String {
-    let text =
-        std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines.get(lines.len().saturating_sub(LOG_TAIL_LINES)..).unwrap_or_default().join("\n")
 }
