@@ -16,6 +16,7 @@ mod decode;
 mod exchange;
 mod failure;
 mod link_header;
+mod pace;
 mod page;
 mod pagination;
 mod params;
@@ -39,8 +40,9 @@ use crate::backoff;
 use crate::definition::{Account, Integration};
 use crate::egress::Egress;
 use crate::engine::budget::Room;
-use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page, Source};
+use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page, SendGuard, Source};
 use crate::source::failure::Failure;
+use crate::source::pace::Pace;
 use crate::source::request::Prepared;
 use crate::source::secrets::{Secrets, printable};
 
@@ -56,6 +58,7 @@ pub struct Http {
     client: reqwest::Client,
     egress: Egress,
     page_bytes_max: usize,
+    pace: Pace,
 }
 
 impl Http {
@@ -65,7 +68,7 @@ impl Http {
     /// # Errors
     /// When TLS can't be set up.
     pub fn new(egress: Egress, page_bytes_max: usize) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: egress.client()?, egress, page_bytes_max })
+        Ok(Self { client: egress.client()?, egress, page_bytes_max, pace: Pace::new() })
     }
 }
 
@@ -117,7 +120,12 @@ impl HttpSource {
 }
 
 impl Source for HttpSource {
-    async fn fetch(&self, request: &FetchRequest, room: &Room) -> Result<Page, FetchError> {
+    async fn fetch(
+        &self,
+        request: &FetchRequest,
+        room: &Room,
+        guard: &dyn SendGuard,
+    ) -> Result<Page, FetchError> {
         let (integration, account) = (&self.integration, &self.account);
         let Some(method) = integration.method(&request.resource, &request.method) else {
             let what = "the integration declares no such method; add it, or mend the job";
@@ -131,6 +139,11 @@ impl Source for HttpSource {
         }
         let (mut tries, mut stumbled) = (1, false);
         loop {
+            if guard.permit().is_none() {
+                let what = "not asked: the run is no longer this worker's";
+                let failure = Failure::transient("lease_lost", what);
+                return Err(self.reported(failure, request, Some(&prepared)));
+            }
             match exchange::send(&self.http, integration, method, &prepared, room).await {
                 Ok(page) => return Ok(page),
                 Err(failure) if failure.again && tries < integration.retry.attempts => {

@@ -131,10 +131,6 @@ fn story(evidence: &Evidence, what: &str, chain: &[&Delivery], around: At) -> St
         let lasted = (fault.until.saturating_sub(fault.from)).as_millis();
         lines.push((fault.from, format!("-- {:?}{pid} for {lasted} ms", fault.fault)));
     }
-    for step in evidence.clock_steps.iter().filter(|step| (from..=until).contains(&step.at)) {
-        let way = if step.forward { "forward" } else { "back" };
-        lines.push((step.at, format!("-- the clock was set {way} by {:?}", step.by)));
-    }
     lines.sort_by_key(|(at, _)| *at);
     let nearest = lines.iter().position(|(at, _)| *at >= around).unwrap_or(lines.len());
     let first = nearest.saturating_sub(STORY_LINES_MAX / 2);

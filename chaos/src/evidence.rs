@@ -55,14 +55,6 @@ pub(crate) struct Happened {
     pub(crate) pid: Option<u32>,
 }
 
-/// This machine's clock, which is Redis', was set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ClockStep {
-    pub(crate) at: At,
-    pub(crate) forward: bool,
-    pub(crate) by: Duration,
-}
-
 /// A run that the API accepted.
 #[derive(Debug, Clone)]
 pub(crate) struct Accepted {
@@ -129,7 +121,6 @@ pub(crate) struct Evidence {
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) fetches: Vec<Fetch>,
     pub(crate) happened: Vec<Happened>,
-    pub(crate) clock_steps: Vec<ClockStep>,
     pub(crate) accepted: Vec<Accepted>,
     pub(crate) runs: BTreeMap<String, Run>,
     pub(crate) triggers: Vec<Trigger>,

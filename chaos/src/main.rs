@@ -14,7 +14,6 @@ mod queue;
 mod receiver;
 mod report;
 mod source;
-mod steps;
 mod trial;
 mod world;
 

@@ -39,8 +39,6 @@ pub(crate) struct Report {
     resume_seconds: Percentiles,
     /// The same from SIGTERM: the delivery in flight is finished first.
     handover_seconds: Percentiles,
-    /// How often this machine's clock was set meanwhile.
-    clock_steps: usize,
     /// Runs in no place, or in two.
     orphans: u64,
     /// Keys without an owner.
@@ -113,7 +111,6 @@ impl Report {
             zombie_writes_refused: evidence.refused,
             resume_seconds: Percentiles::of(undisturbed(evidence, true)),
             handover_seconds: Percentiles::of(undisturbed(evidence, false)),
-            clock_steps: evidence.clock_steps.len(),
             orphans: evidence.orphans.len() as u64,
             leftover_keys: evidence.leftovers.len() as u64,
             taken_by_power_loss: findings.taken_by_power_loss,
@@ -161,7 +158,6 @@ impl Report {
         println!("writes of former owners refused: {}", self.zombie_writes_refused);
         println!("SIGKILL to the next claim: {}", self.resume_seconds);
         println!("SIGTERM to the next claim: {}", self.handover_seconds);
-        println!("the machine's clock was set {} times", self.clock_steps);
         println!(
             "taken by power loss and pushed again {}, resumed by hand {}",
             self.taken_by_power_loss, self.resumed_by_hand

@@ -16,7 +16,6 @@ use crate::evidence::{Accepted, At, Evidence, Happened, Resumed};
 use crate::plan::{self, Fault, Planned, RECEIVERS, Slot};
 use crate::queue::Queue;
 use crate::receiver;
-use crate::steps::Steps;
 use crate::world::World;
 
 /// Runs accepted so long before a power loss are pushed again: it may have taken them, as the documentation says.
@@ -62,7 +61,6 @@ struct Push {
 /// What happens in a trial while it happens.
 struct Stage {
     began: Instant,
-    steps: Steps,
     /// The same moment by Redis' clock, in milliseconds since 1970.
     began_ms: u64,
     client: Client,
@@ -85,11 +83,9 @@ pub(crate) async fn run(trial: &Trial, world: &mut World) -> anyhow::Result<Evid
     world.start_all()?;
     client.apply(&documents::all(world, true)).await.context("the definitions can't be applied")?;
     let began_ms = queue.clock().await?;
-    let began = clock::monotonic();
     let stage = Arc::new(Stage {
         began_ms,
-        began,
-        steps: Steps::watch(began),
+        began: clock::monotonic(),
         client,
         queue,
         pushes: Mutex::default(),
@@ -340,7 +336,6 @@ async fn rest(stage: &Stage, world: &mut World, evidence: &mut Evidence) -> anyh
 async fn gather(stage: &Stage, world: &World, evidence: &mut Evidence) -> anyhow::Result<()> {
     evidence.accepted = lock(&stage.pushes).iter().map(|push| push.accepted.clone()).collect();
     evidence.resumed = lock(&stage.resumed).clone();
-    evidence.clock_steps = stage.steps.seen();
     evidence.mishaps.append(&mut lock(&stage.mishaps));
     crate::gather::runs(&stage.client, evidence).await?;
     crate::gather::ledgers(world, stage.began, evidence);

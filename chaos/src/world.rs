@@ -31,6 +31,10 @@ pub(crate) const ENVIRONMENT: &str = "chaos";
 pub(crate) const PARTITIONS: u16 = 4;
 const SEAL_KEY: &str = "c4a05c4a05c4a05c4a05c4a05c4a05c4a05c4a05c4a05c4a05c4a05c4a05c4a0";
 
+/// Where ports for APIs are drawn from, and how often.
+const PORTS: std::ops::Range<u16> = 12_000..30_000;
+const PORT_TRIES: usize = 100;
+
 /// How much of a log an error shows.
 const LOG_TAIL_LINES: usize = 20;
 
@@ -276,6 +280,9 @@ fn address_of(url: &str) -> anyhow::Result<SocketAddr> {
     authority.parse().with_context(|| format!("{url} has no address"))
 }
 
+/// A port that stays free while its owner is away: not one of those that the system gives to whoever connects.
 fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    let drawn = (0..PORT_TRIES).map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, rand::random_range(PORTS))));
+    let mut free = drawn.filter(|address| TcpListener::bind(address).is_ok());
+    free.next().context("no port is free")
 }

@@ -134,8 +134,8 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         }
     }
 
-    /// The page for `request`: the one fetched ahead if it is that, else fetched now. `None` when this worker
-    /// leaves: what was not delivered yet is fetched again by the next one.
+    /// The page for `request`: the one fetched ahead if it is that, else fetched now. `None` when this worker leaves or
+    /// the run is no longer its own: what was not delivered yet is fetched again by the next one.
     async fn fetched(
         &self,
         request: FetchRequest,
@@ -149,7 +149,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                 Some(task) => task.await.ok()?,
                 None => {
                     let room = self.budget.begin(page_bytes).await;
-                    fetch(&*self.source, &*self.journal, request.clone(), gate, room).await
+                    fetch(&*self.source, &*self.journal, &*self.guard, request.clone(), gate, room).await
                 }
             };
             if !first.wants_room() {
@@ -158,10 +158,11 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
             // With empty hands: runs that hold and wait could wait for each other.
             drop(first);
             let room = self.budget.whole().await;
-            Some(fetch(&*self.source, &*self.journal, request, gate, room).await)
+            Some(fetch(&*self.source, &*self.journal, &*self.guard, request, gate, room).await)
         };
         tokio::select! {
-            fetched = fetch => fetched,
+            // What a lost run's fetch brought, and be it an error, is nobody's.
+            fetched = fetch => fetched.filter(|_| self.guard.permit().is_some()),
             () = self.guard.interrupted() => None,
         }
     }
@@ -169,9 +170,10 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
     /// Begins to fetch ahead, if there is room for it.
     fn begin(&self, request: FetchRequest, gate: Gate, page_bytes: usize) -> Option<Ahead> {
         let room = self.budget.try_begin(page_bytes)?;
-        let (source, journal, wanted) =
-            (Arc::clone(&self.source), Arc::clone(&self.journal), request.clone());
-        let task = async move { fetch(&*source, &*journal, wanted, gate, room).await };
+        let (source, journal, guard) =
+            (Arc::clone(&self.source), Arc::clone(&self.journal), Arc::clone(&self.guard));
+        let wanted = request.clone();
+        let task = async move { fetch(&*source, &*journal, &*guard, wanted, gate, room).await };
         Some(Ahead { request, task: AbortOnDropHandle::new(tokio::spawn(task.in_current_span())) })
     }
 
@@ -251,11 +253,12 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
 async fn fetch<S: Source, J: Journal>(
     source: &S,
     journal: &J,
+    guard: &dyn SendGuard,
     request: FetchRequest,
     gate: Gate,
     room: Room,
 ) -> Fetched {
-    let result = source.fetch(&request, &room).await;
+    let result = source.fetch(&request, &room, guard).await;
     let mut gate = gate;
     if let Err(FetchError { kind: FetchErrorKind::RateLimited { wait }, .. }) = &result {
         let until = journal.now().plus(*wait);

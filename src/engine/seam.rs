@@ -109,10 +109,13 @@ pub trait Source: Send + Sync {
     /// Fetches one page or one record (a page of one).
     /// `room` is asked before more than it has is kept in memory; when there is no more, the fetch ends with
     /// [`FetchErrorKind::NoRoom`].
+    /// `guard` is asked before each try: a worker that slept while its run went to another must not ask the source
+    /// for it, and so spend a cursor that works once, or the other's patience with a rate limit.
     fn fetch(
         &self,
         request: &FetchRequest,
         room: &Room,
+        guard: &dyn SendGuard,
     ) -> impl Future<Output = Result<Page, FetchError>> + Send;
 }
 
@@ -169,7 +172,8 @@ pub trait Courier: Send + Sync {
     fn deliver(&self, delivery: &Delivery, guard: &dyn SendGuard) -> impl Future<Output = Verdict> + Send;
 }
 
-/// Asked before every single send: a worker that lost its lease, or must leave, sends nothing more.
+/// Asked before every single send, to a webhook or to a source: a worker that lost its lease, or must leave, sends
+/// nothing more.
 pub trait SendGuard: Send + Sync {
     /// The run's epoch if it may send now; `None` when it must not.
     fn permit(&self) -> Option<u64>;

@@ -4,10 +4,8 @@
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
 
+use super::pace::Pace;
 use crate::engine::budget::Room;
-
-/// How much is read before other runs have their turn: a body that comes fast, or unpacks to much, never has to wait.
-const YIELD_BYTES: usize = 64 * 1024;
 
 /// A body, as far as it was read.
 pub(super) struct Body {
@@ -30,20 +28,19 @@ pub(super) enum End {
 }
 
 /// Reads `response` until it ends, `bytes_max` is passed, or there is no room for more.
-pub(super) async fn read(mut response: Response, bytes_max: usize, room: &Room) -> Body {
+pub(super) async fn read(mut response: Response, bytes_max: usize, room: &Room, pace: &Pace) -> Body {
     // Memory grows with what is there: a declared length is only a claim.
-    let (mut bytes, mut yielded) = (BytesMut::new(), 0);
+    let mut bytes = BytesMut::new();
     let end = loop {
-        if bytes.len() >= yielded + YIELD_BYTES {
-            yielded = bytes.len();
-            tokio::task::yield_now().await;
-        }
         match response.chunk().await {
             Ok(Some(chunk)) if bytes.len() + chunk.len() > bytes_max => {
                 bytes.extend_from_slice(&chunk[..bytes_max - bytes.len()]);
                 break End::TooLarge;
             }
-            Ok(Some(chunk)) if room.grow(bytes.len() + chunk.len()) => bytes.extend_from_slice(&chunk),
+            Ok(Some(chunk)) if room.grow(bytes.len() + chunk.len()) => {
+                pace.pay(bytes.len(), chunk.len()).await;
+                bytes.extend_from_slice(&chunk);
+            }
             Ok(Some(_)) => break End::NoRoom,
             Ok(None) => break End::Complete,
             Err(error) => break End::Broken(error.without_url()),

@@ -67,13 +67,13 @@ async fn exchange(
     let code = status.as_u16();
 
     if !status::is_page(status) || integration.rate_limit.statuses.contains(&code) {
-        let Body { bytes, .. } = body::read(response, ANSWER_BYTES_MAX, room).await;
+        let Body { bytes, .. } = body::read(response, ANSWER_BYTES_MAX, room, &http.pace).await;
         let (cursor, url) = (&prepared.turn.cursor, &prepared.url);
         let answer = status::Answer { status, headers: &headers, body: &bytes, cursor, url };
         let failure = status::failure(&integration.rate_limit, &answer, clock::now());
         return Err(failure.answered(code, &bytes));
     }
-    let Body { bytes, end } = body::read(response, bytes_max, room).await;
+    let Body { bytes, end } = body::read(response, bytes_max, room, &http.pace).await;
     let result = match end {
         End::Complete => page::read(method, prepared, status, &headers, bytes.clone()),
         End::TooLarge => Err(too_large(bytes_max)),

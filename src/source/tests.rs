@@ -6,6 +6,8 @@ mod secrets;
 mod transport;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -19,7 +21,7 @@ use crate::definition::integration::{
 use crate::definition::{Account, Integration};
 use crate::egress::Egress;
 use crate::engine::budget::Budget;
-use crate::engine::seam::{Cursor, FetchError, FetchErrorKind, FetchRequest, Page, Source};
+use crate::engine::seam::{Cursor, FetchError, FetchErrorKind, FetchRequest, Page, SendGuard, Source};
 use crate::json::Json;
 use crate::source::testing::{account, integration, literal, method, object, request};
 use crate::source::{Http, HttpSource};
@@ -98,9 +100,30 @@ fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Respo
     response.body(body.into()).unwrap()
 }
 
+/// A run that stays ours for so many more sends.
+struct Permits(AtomicUsize);
+
+impl SendGuard for Permits {
+    fn permit(&self) -> Option<u64> {
+        let left = self.0.load(Ordering::SeqCst).checked_sub(1)?;
+        self.0.store(left, Ordering::SeqCst);
+        Some(1)
+    }
+
+    fn interrupted(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
+}
+
 async fn fetch(source: &HttpSource, cursor: Cursor) -> Result<Page, FetchError> {
+    fetch_while(source, cursor, usize::MAX).await
+}
+
+/// Fetches with so many permits to send.
+async fn fetch_while(source: &HttpSource, cursor: Cursor, permits: usize) -> Result<Page, FetchError> {
     let room = Budget::new(64 << 20, 16 << 20).begin(0).await;
-    source.fetch(&FetchRequest { cursor, ..request("tickets", "list") }, &room).await
+    let request = FetchRequest { cursor, ..request("tickets", "list") };
+    source.fetch(&request, &room, &Permits(AtomicUsize::new(permits))).await
 }
 
 /// All records of a list, page by page.

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::definition::{Account, Document, Integration, Kind, Problems, SyncJob, Webhook};
 use crate::delivery::{BookError, WebhookBook};
 use crate::engine::budget::Room;
-use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page, Source};
+use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page, SendGuard, Source};
 use crate::id::{AccountId, WebhookId};
 use crate::source::{Http, HttpSource};
 use crate::store::StoreError;
@@ -183,7 +183,12 @@ impl LiveSource {
 }
 
 impl Source for LiveSource {
-    async fn fetch(&self, request: &FetchRequest, room: &Room) -> Result<Page, FetchError> {
+    async fn fetch(
+        &self,
+        request: &FetchRequest,
+        room: &Room,
+        guard: &dyn SendGuard,
+    ) -> Result<Page, FetchError> {
         let integration =
             self.integration.clone().ok_or_else(|| unusable("the run has no integration".into()))?;
         let account = match self.live.account(&self.account).await {
@@ -194,12 +199,12 @@ impl Source for LiveSource {
             Err(error) => return Err(unusable(error.to_string())),
         };
         let source = |account| HttpSource::new(Arc::clone(&integration), account, self.http.clone());
-        let result = source(Arc::clone(&account)).fetch(request, room).await;
+        let result = source(Arc::clone(&account)).fetch(request, room, guard).await;
         // What was read a moment ago must not fail a run whose account was mended since.
         if let Err(FetchError { kind: FetchErrorKind::Unauthorized, .. }) = &result
             && let Some(mended) = self.live.mended(&account).await
         {
-            return source(mended).fetch(request, room).await;
+            return source(mended).fetch(request, room, guard).await;
         }
         result
     }

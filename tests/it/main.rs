@@ -28,3 +28,4 @@ mod rolling;
 mod schedule;
 mod security;
 mod upgrade;
+mod zombie;

@@ -36,7 +36,12 @@ struct Pages {
 }
 
 impl Source for Pages {
-    async fn fetch(&self, request: &FetchRequest, _room: &Room) -> Result<Page, FetchError> {
+    async fn fetch(
+        &self,
+        request: &FetchRequest,
+        _room: &Room,
+        _guard: &dyn SendGuard,
+    ) -> Result<Page, FetchError> {
         let number = match &request.cursor {
             Cursor::Token(token) => token.parse::<u32>().unwrap(),
             Cursor::Start | Cursor::Link(_) | Cursor::Page(_) | Cursor::Offset(_) => 1,

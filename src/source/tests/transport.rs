@@ -97,6 +97,15 @@ async fn server_errors_are_tried_again_and_then_given_back() {
 }
 
 #[tokio::test]
+async fn a_worker_that_lost_the_run_asks_nothing_more() {
+    let server = Server::start(|_, _| answer(500, &[], "oops")).await;
+    let failed = fetch_while(&server.source(method()), Cursor::Start, 2).await.unwrap_err();
+    assert_eq!((failed.error.as_str(), server.count()), ("lease_lost", 2), "{failed}");
+    assert!(fetch_while(&server.source(method()), Cursor::Start, 0).await.is_err());
+    assert_eq!(server.count(), 2, "not even once");
+}
+
+#[tokio::test]
 async fn limits_and_refusals_come_back_at_once() {
     let server = Server::start(|count, _| match count {
         0 => answer(500, &[], ""),
@@ -130,11 +139,12 @@ async fn what_cannot_be_asked_is_not_asked() {
         "{failed}"
     );
     let room = Budget::new(64 << 20, 16 << 20).begin(0).await;
-    let failed = source.fetch(&request("tickets", "get"), &room).await.unwrap_err();
+    let ours = Permits(AtomicUsize::new(usize::MAX));
+    let failed = source.fetch(&request("tickets", "get"), &room, &ours).await.unwrap_err();
     assert_eq!(failed.error, "unknown_method");
     let mut bad = request("tickets", "list");
     bad.query = Json::parse("[]").unwrap();
-    assert_eq!(source.fetch(&bad, &room).await.unwrap_err().error, "template_error");
+    assert_eq!(source.fetch(&bad, &room, &ours).await.unwrap_err().error, "template_error");
     assert_eq!(server.count(), 0);
 }
 
