@@ -13,7 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::evidence::{At, Delivery, Evidence};
 
@@ -22,8 +22,8 @@ const STORY_LINES_MAX: usize = 30;
 /// Faults so long before or after belong to a story.
 const STORY_MARGIN: Duration = Duration::from_secs(4);
 
-/// A broken promise.
-#[derive(Debug, Clone, Serialize)]
+/// A broken promise. In the report it is one text.
+#[derive(Debug, Clone)]
 pub(crate) struct Violation {
     /// Which promise.
     pub(crate) rule: &'static str,
@@ -31,6 +31,13 @@ pub(crate) struct Violation {
     pub(crate) run: Option<String>,
     /// What happened, line by line.
     pub(crate) story: String,
+}
+
+impl Serialize for Violation {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let run = self.run.as_deref().map(|run| format!(" (run {run})")).unwrap_or_default();
+        to.collect_str(&format_args!("{}{run}: {}", self.rule, self.story))
+    }
 }
 
 /// What the checker found.

@@ -124,8 +124,16 @@ pub(crate) async fn redis(world: &World, evidence: &mut Evidence) -> anyhow::Res
     Ok(())
 }
 
-/// What the product's logs say: refused writes, and secrets, which must not be there.
+/// What the product's logs say: refused writes, and secrets, which must not be there, nor in what Redis kept.
 pub(crate) fn logs(world: &World, evidence: &mut Evidence) -> anyhow::Result<()> {
+    for (file, kept) in world.power.kept()? {
+        let kept = String::from_utf8_lossy(&kept);
+        for secret in [SOURCE_TOKEN, WEBHOOK_SECRET] {
+            if kept.contains(secret) {
+                evidence.mishaps.push(format!("12: a secret is in clear in {}", file.display()));
+            }
+        }
+    }
     for log in world.logs()? {
         evidence.refused += log.lines().filter(|line| line.contains(REFUSED)).count() as u64;
         for secret in [TOKEN, SOURCE_TOKEN, WEBHOOK_SECRET] {

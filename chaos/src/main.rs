@@ -33,13 +33,13 @@ use world::World;
 #[command(name = "rapidbridge-chaos", version)]
 struct Arguments {
     /// All faults follow from it; drawn and shown when it is not given.
-    #[arg(long, env = "SEED")]
+    #[arg(long)]
     seed: Option<u64>,
     /// How long faults happen.
-    #[arg(long, env = "SECONDS_OF_CHAOS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=86_400))]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=86_400))]
     seconds: u64,
     /// How many runs are pushed, beside those that triggers make; three a second when it is not given.
-    #[arg(long, env = "RUNS")]
+    #[arg(long)]
     runs: Option<usize>,
     /// Only faults of these kinds happen, by their names in the report, such as `worker_kill,worker_term`.
     #[arg(long, value_delimiter = ',')]
@@ -90,6 +90,10 @@ async fn chaos(arguments: Arguments) -> anyhow::Result<bool> {
         std::fs::create_dir(keep).with_context(|| format!("can't make {}", keep.display()))?;
         folder = tempfile::Builder::new().prefix("trial-").tempdir_in(keep)?;
         folder.disable_cleanup(true);
+    }
+    // What an earlier trial wrote is not this one's.
+    if arguments.expect.is_none() && arguments.report.exists() {
+        std::fs::remove_file(&arguments.report)?;
     }
     println!(
         "chaos for {} s with seed {seed}: {runs} runs are pushed while {} faults happen",

@@ -53,6 +53,15 @@ impl Power {
         Self { folder, samples, task: task.abort_handle() }
     }
 
+    /// Everything that the server wrote down, by file.
+    pub(crate) fn kept(&self) -> std::io::Result<Vec<(PathBuf, Vec<u8>)>> {
+        let files = std::fs::read_dir(&self.folder)?.map(|entry| {
+            let path = entry?.path();
+            Ok((path.clone(), std::fs::read(path)?))
+        });
+        files.collect()
+    }
+
     /// Takes the last second from the file of a server that was just killed. Says when the file was as it is now;
     /// `None` when it was begun anew meanwhile, so that nothing could be taken.
     pub(crate) fn cut(&self) -> anyhow::Result<Option<Instant>> {
