@@ -28,6 +28,9 @@ use report::Report;
 use trial::Trial;
 use world::World;
 
+/// Stories that are told; the report has all.
+const STORIES_MAX: usize = 50;
+
 /// Breaks a cluster in every way it can think of, and checks that nothing is lost.
 #[derive(Debug, Parser)]
 #[command(name = "rapidbridge-chaos", version)]
@@ -106,7 +109,8 @@ async fn chaos(arguments: Arguments) -> anyhow::Result<bool> {
     world.stop().await?;
     let findings = check::check(&evidence);
     let report = Report::of(&trial, &evidence, findings);
-    report.print();
+    // Where violations are expected one is enough to look at.
+    report.print(if arguments.expect.is_some() { 1 } else { STORIES_MAX });
     let Some(expected) = &arguments.expect else {
         report.write(&arguments.report)?;
         return Ok(report.ok);

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::check::{Findings, Violation};
 use crate::evidence::{Evidence, Happened};
-use crate::plan::{Fault, Link, Slot};
+use crate::plan::{Fault, Link};
 use crate::trial::Trial;
 
 /// A trial in numbers. All of them are counted, none is assumed.
@@ -37,6 +37,8 @@ pub(crate) struct Report {
     zombie_writes_refused: u64,
     /// From SIGKILL of a worker to the next claim of each of its runs, where Redis was there all the time.
     resume_seconds: Percentiles,
+    /// The same where Redis was away meanwhile: nothing is taken over before it is back.
+    resume_seconds_redis_away: Percentiles,
     /// The same from SIGTERM: the delivery in flight is finished first.
     handover_seconds: Percentiles,
     /// Runs in no place, or in two.
@@ -109,8 +111,9 @@ impl Report {
             invariant_violations: findings.violations,
             duplicates: findings.duplicates,
             zombie_writes_refused: evidence.refused,
-            resume_seconds: Percentiles::of(undisturbed(evidence, true)),
-            handover_seconds: Percentiles::of(undisturbed(evidence, false)),
+            resume_seconds: Percentiles::of(waits(evidence, true, true)),
+            resume_seconds_redis_away: Percentiles::of(waits(evidence, true, false)),
+            handover_seconds: Percentiles::of(waits(evidence, false, true)),
             orphans: evidence.orphans.len() as u64,
             leftover_keys: evidence.leftovers.len() as u64,
             taken_by_power_loss: findings.taken_by_power_loss,
@@ -135,9 +138,9 @@ impl Report {
             .with_context(|| format!("can't write {}", path.display()))
     }
 
-    /// Tells it to people: stories first, the sum last.
-    pub(crate) fn print(&self) {
-        for violation in &self.invariant_violations {
+    /// Tells it to people: so many stories first, the sum last.
+    pub(crate) fn print(&self, stories: usize) {
+        for violation in self.invariant_violations.iter().take(stories) {
             println!("\nVIOLATION of \"{}\"", violation.rule);
             println!("{}", violation.story);
         }
@@ -158,6 +161,7 @@ impl Report {
         println!("pages that came twice, by cause: {:?}", self.duplicates);
         println!("writes of former owners refused: {}", self.zombie_writes_refused);
         println!("SIGKILL to the next claim: {}", self.resume_seconds);
+        println!("the same with Redis away meanwhile: {}", self.resume_seconds_redis_away);
         println!("SIGTERM to the next claim: {}", self.handover_seconds);
         println!(
             "taken by power loss and pushed again {}, resumed by hand {}",
@@ -167,25 +171,17 @@ impl Report {
     }
 }
 
-/// How long the runs of workers that went waited where nothing else kept others from claiming: Redis was there, and so was at
-/// least a second before.
-fn undisturbed(evidence: &Evidence, is_kill: bool) -> Vec<Duration> {
-    let disturbs = |happened: &Happened| match happened.fault {
-        Fault::KillRedis | Fault::PowerLoss | Fault::Forget | Fault::Network(Link::Redis, _) => true,
-        Fault::Kill(Slot::Worker(_)) | Fault::Freeze(Slot::Worker(_)) => false,
-        Fault::Kill(Slot::Scheduler(_))
-        | Fault::Freeze(Slot::Scheduler(_))
-        | Fault::Leave(_)
-        | Fault::Network(Link::Source(_) | Link::Receiver(_), _)
-        | Fault::Source(..)
-        | Fault::Receiver(..) => false,
+/// How long the runs of workers that went waited for their next claim, where Redis could be reached all that time
+/// (`with_redis`), or could not.
+fn waits(evidence: &Evidence, is_kill: bool, with_redis: bool) -> Vec<Duration> {
+    let is_away = |happened: &Happened| {
+        matches!(happened.fault, Fault::KillRedis | Fault::PowerLoss | Fault::Network(Link::Redis, _))
     };
-    let margin = Duration::from_secs(4);
     let resumed = evidence.resumed.iter().filter(|resumed| resumed.is_kill == is_kill);
     let resumed = resumed.filter_map(|resumed| Some((resumed.from, resumed.claimed?)));
     resumed
-        .filter(|(killed, claimed)| !evidence.was(killed.saturating_sub(margin), *claimed, disturbs))
-        .map(|(killed, claimed)| claimed.saturating_sub(killed))
+        .filter(|(from, claimed)| evidence.was(*from, *claimed, is_away) != with_redis)
+        .map(|(from, claimed)| claimed.saturating_sub(from))
         .collect()
 }
 
