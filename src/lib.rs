@@ -18,6 +18,7 @@
 //! |---|---|---|
 //! | [`definition`] | documents → checked types, all problems at once | how anything is executed |
 //! | [`template`] | placeholders `{{…}}` on JSON text | definitions |
+//! | [`expression`] | JSONata, behind a trait of our own | definitions |
 //! | [`schedule`] | when a trigger is due; pure | Redis, runs |
 //! | [`run`] | what a run is, and how its status may change | how it is executed or kept |
 //! | [`engine`] | plan, machine (no I/O), driver | HTTP, Redis, queue |
@@ -56,6 +57,7 @@ pub mod definition;
 pub mod delivery;
 pub mod egress;
 pub mod engine;
+pub mod expression;
 pub mod id;
 pub mod json;
 mod mac;

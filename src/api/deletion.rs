@@ -94,7 +94,9 @@ fn references(checked: &Checked) -> Vec<(Kind, &str)> {
     match checked {
         Checked::Integration(_) | Checked::Webhook(_) => vec![],
         Checked::Account(account) => vec![(Kind::Integration, account.integration.as_str())],
-        Checked::SyncJob(job) => vec![(Kind::Integration, job.integration.as_str())],
+        Checked::SyncJob(job) => {
+            job.integration.iter().map(|integration| (Kind::Integration, integration.as_str())).collect()
+        }
         Checked::Trigger(trigger) => vec![
             (Kind::SyncJob, trigger.job.as_str()),
             (Kind::Account, trigger.account.as_str()),

@@ -195,8 +195,8 @@ async fn check(api: &Api, wanted: &Wanted) -> Result<(Revisions, ErrorHandling),
     else {
         return Err(ApiError::invalid(&problems));
     };
-    if job.integration != account.integration {
-        let (reads, connects) = (job.integration.as_str(), account.integration.as_str());
+    if let Some(reads) = job.integration.as_ref().filter(|reads| **reads != account.integration) {
+        let (reads, connects) = (reads.as_str(), account.integration.as_str());
         let message = format!("the job reads from {reads:?}, but this account connects to {connects:?}");
         problems.push(problem(
             "integrated_account_id",
@@ -204,13 +204,13 @@ async fn check(api: &Api, wanted: &Wanted) -> Result<(Revisions, ErrorHandling),
             Some(&format!("choose an account of {reads:?}")),
         ));
     }
-    let integration = api.definitions().record(Kind::Integration, job.integration.as_str()).await?;
+    let integration = api.definitions().record(Kind::Integration, account.integration.as_str()).await?;
     match integration {
         Some(integration) if problems.is_empty() => {
             Ok((Revisions { job: job_revision, integration: integration.revision }, job.error_handling))
         }
         Some(_) => Err(ApiError::invalid(&problems)),
-        None => Err(super::definitions::missing(Kind::Integration, job.integration.as_str())),
+        None => Err(super::definitions::missing(Kind::Integration, account.integration.as_str())),
     }
 }
 

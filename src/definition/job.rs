@@ -5,12 +5,19 @@ use serde::{Deserialize, Serialize};
 use super::check::{Checker, Spot};
 use super::document::Document;
 use super::problem::Problems;
+use crate::expression::Expression;
 use crate::id::{IntegrationName, JobId};
-use crate::template::{Template, Tree};
+use crate::template::Template;
 
 mod graph;
+mod node;
 mod placeholders;
 mod read;
+
+pub use node::{
+    Argument, Batching, ChangeTracking, CursorFormat, Deletions, Destination, Incremental, Input, Moment,
+    Node, NodeKind, Recurse, Request, ResponseFormat,
+};
 
 /// The most nodes a job may have.
 pub const NODES_MAX: usize = 200;
@@ -24,12 +31,22 @@ pub struct SyncJob {
     pub id: JobId,
     /// For people.
     pub label: String,
-    /// The integration it reads from.
-    pub integration: IntegrationName,
+    /// The integration it reads from; without one, that of each request's account.
+    pub integration: Option<IntegrationName>,
     /// What a run does about a request that fails for good, unless the run says otherwise.
     pub error_handling: ErrorHandling,
     /// How many pages in a row may be skipped before a numbered list is given up.
     pub consecutive_errors_max: u32,
+    /// Whether it is the typed graph (version 4) or the flat list (versions 1 to 3).
+    pub generation: Generation,
+    /// The arguments it declares; `None` when it declares none, and takes any.
+    pub arguments: Option<Vec<Argument>>,
+    /// Checks a run's arguments together: what it says is wrong is why the run is refused.
+    pub args_validation: Option<Expression>,
+    /// Runs for which this gives the same do not overlap, whatever their account.
+    pub mutex_key: Option<Template>,
+    /// The namespace of its state cells.
+    pub state_key: Option<Template>,
     /// The nodes, in the order they were written; a parent may stand after its child.
     pub nodes: Vec<Node>,
 }
@@ -41,6 +58,11 @@ impl SyncJob {
     /// Everything that is wrong with it.
     pub fn from_document(document: &Document) -> Result<Self, Problems> {
         Checker::run(document, read::job)
+    }
+
+    /// Whether it can be executed against an account of `integration`.
+    pub fn reads_from(&self, integration: &IntegrationName) -> bool {
+        self.integration.as_ref().is_none_or(|own| own == integration)
     }
 
     /// The nodes above `node`, its parent first, as indexes in [`SyncJob::nodes`].
@@ -62,25 +84,14 @@ impl SyncJob {
     }
 }
 
-/// One step of a job. The typed graph's other kinds join here.
-#[derive(Debug, Clone)]
-pub struct Node {
-    /// Unique in the job: the written `name`, or the resource.
-    pub name: String,
-    /// The integration's resource.
-    pub resource: String,
-    /// The resource's method.
-    pub method: String,
-    /// Which record, for single-record methods.
-    pub id: Option<Template>,
-    /// Query parameters.
-    pub query: Tree,
-    /// Request body.
-    pub body: Option<Tree>,
-    /// Index in [`SyncJob::nodes`] of the node whose every record causes one request of this node.
-    pub depends_on: Option<usize>,
-    /// Whether its records are delivered, or only feed the nodes that depend on it.
-    pub persist: bool,
+/// How a job is written. Both compile to the same plan; they differ in what a request without a placeholder of its
+/// parent means, and in where records go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generation {
+    /// A list of resources. A request that depends on another is made for each of its records.
+    Flat,
+    /// Named, typed nodes.
+    Graph,
 }
 
 /// What a run does about a request that fails for good.

@@ -99,9 +99,12 @@ impl Set<'_> {
 
     fn job(&self, root: &Spot<'_>, job: &SyncJob) {
         let field = written_of(root, &["integration_name", "integration"]);
-        self.exists(root, field, Kind::Integration, job.integration.as_str());
-        let Some(integration) = self.integration(job.integration.as_str()) else { return };
+        let Some(integration) = &job.integration else { return };
+        self.exists(root, field, Kind::Integration, integration.as_str());
+        let Some(integration) = self.integration(integration.as_str()) else { return };
         for (index, node) in job.nodes.iter().enumerate() {
+            // A request with an account of its own may be meant for another integration.
+            let Some(node) = node.request().filter(|request| request.account.is_none()) else { continue };
             let place = |field: &str| ["resources".to_owned(), index.to_string(), field.to_owned()];
             let Some(methods) = integration.resources.get(&node.resource) else {
                 let message = format!(
@@ -136,10 +139,10 @@ impl Set<'_> {
         let account = self.find(|checked| checked.account().filter(|account| account.id == trigger.account));
         let job = self.find(|checked| checked.sync_job().filter(|job| job.id == trigger.job));
         if let (Some(account), Some(job)) = (account, job)
-            && account.integration != job.integration
+            && let Some(reads) = job.integration.as_ref().filter(|reads| **reads != account.integration)
             && self.integration(account.integration.as_str()).is_some()
         {
-            let (reads, connects) = (job.integration.as_str(), account.integration.as_str());
+            let (reads, connects) = (reads.as_str(), account.integration.as_str());
             let message = format!("the job reads from {reads:?}, but this account connects to {connects:?}");
             let hint = format!("choose an account of {reads:?}");
             root.problem_at(&["integrated_account_id".to_owned()], &message, Some(&hint));

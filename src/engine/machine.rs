@@ -19,7 +19,7 @@ use bytes::Bytes;
 use super::checkpoint::{Checkpoint, Destination, Frame, Staged, Trouble, TroubleAbout, VERSION};
 use super::plan::Plan;
 use super::seam::{Delivery, FetchError, FetchErrorKind, FetchRequest, Page, Verdict};
-pub use super::transition::{Changes, Gate, Park};
+pub use super::transition::{Changes, Gate, Mark, Park, Recall, Remember, Remembered};
 use crate::clock::Millis;
 use crate::definition::webhook::{DeliveryRetry, EventType};
 use crate::id::WebhookId;

@@ -107,17 +107,23 @@ impl Plan {
     }
 
     fn node(node: &crate::definition::job::Node, integration: &Integration) -> PlanNode {
-        let pages_max =
-            integration.method(&node.resource, &node.method).map_or(u32::MAX, |method| method.pages_max);
+        let Some(request) = node.request() else { unreachable!() };
+        let tree = |input: &crate::definition::job::Input| match input {
+            crate::definition::job::Input::Tree(tree) => tree.clone(),
+            crate::definition::job::Input::Expression(_) => Tree::empty(),
+        };
+        let pages_max = integration
+            .method(&request.resource, &request.method)
+            .map_or(u32::MAX, |method| method.pages_max);
         PlanNode {
             name: node.name.clone(),
-            resource: node.resource.clone(),
-            method: node.method.clone(),
-            id: node.id.clone(),
-            query: node.query.clone(),
-            body: node.body.clone(),
-            persist: node.persist,
-            parent: node.depends_on,
+            resource: request.resource.clone(),
+            method: request.method.clone(),
+            id: request.id.clone(),
+            query: tree(&request.query),
+            body: request.body.as_ref().map(tree),
+            persist: request.persist,
+            parent: node.parents.first().copied(),
             children: Vec::new(),
             keeps: Keeps::Members(Vec::new()),
             pages_max,

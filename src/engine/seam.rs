@@ -11,9 +11,9 @@ use serde::Serialize;
 use super::budget::Room;
 use super::checkpoint::Checkpoint;
 pub use super::cursor::Cursor;
-use super::transition::{Changes, Gate, Park};
+use super::transition::{Changes, Gate, Park, Recall, Remember, Remembered};
 use crate::definition::webhook::EventType;
-use crate::id::{RunId, WebhookId};
+use crate::id::{AccountId, RunId, WebhookId};
 use crate::json::Json;
 
 /// One request to the source: all that decides the answer, with the job's placeholders filled in.
@@ -31,6 +31,12 @@ pub struct FetchRequest {
     pub body: Option<Json>,
     /// Which page.
     pub cursor: Cursor,
+    /// The account to ask with, when it is not the run's.
+    pub account: Option<AccountId>,
+    /// Tries at once, in place of the integration's.
+    pub attempts: Option<u32>,
+    /// How long one try may take, in place of the method's.
+    pub timeout: Option<Duration>,
 }
 
 /// One page as the source sent it. The records are slices of `body`.
@@ -259,6 +265,12 @@ pub trait Journal: Send + Sync {
         entry: Entry<'_>,
         outcome: &crate::run::Outcome,
     ) -> impl Future<Output = Result<(), JournalError>> + Send;
+
+    /// What jobs remembered: a state cell, or what is known of records. `None` where there is nothing.
+    fn recall(&self, what: &Recall) -> impl Future<Output = Result<Option<Json>, JournalError>> + Send;
+
+    /// Writes or deletes a state cell. Repeating it with the same step changes nothing.
+    fn remember(&self, what: &Remember) -> impl Future<Output = Result<Remembered, JournalError>> + Send;
 
     /// Closes the account's gate: the source limited a request that was sent while the gate's generation was
     /// `seen`. An answer to a request of an older generation does not extend it. Returns the gate as it is now.

@@ -8,7 +8,7 @@ use tracing::{debug, error, info};
 use super::Scheduler;
 use super::timetable::rule;
 use crate::clock::Millis;
-use crate::definition::{Kind, SyncJob, Trigger};
+use crate::definition::{Account, Kind, SyncJob, Trigger};
 use crate::id::RunId;
 use crate::run::{Revisions, RunRequest, Slot};
 use crate::schedule::{Firing, Overlap};
@@ -135,7 +135,14 @@ async fn revisions(scheduler: &Scheduler, trigger: &Arc<Trigger>) -> Result<Opti
         return Ok(None);
     };
     let Ok(job) = SyncJob::from_document(&document) else { return Ok(None) };
-    let Some(integration) = definitions.record(Kind::Integration, job.integration.as_str()).await? else {
+    let Some(account) = definitions.document(Kind::Account, trigger.account.as_str()).await? else {
+        return Ok(None);
+    };
+    let Ok(account) = Account::from_document(&account) else { return Ok(None) };
+    if !job.reads_from(&account.integration) {
+        return Ok(None);
+    }
+    let Some(integration) = definitions.record(Kind::Integration, account.integration.as_str()).await? else {
         return Ok(None);
     };
     let revisions = Revisions { job: record.revision, integration: integration.revision };

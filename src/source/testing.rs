@@ -37,6 +37,9 @@ pub(super) fn request(resource: &str, method: &str) -> FetchRequest {
         query: Json::empty_object(),
         body: None,
         cursor: Cursor::Start,
+        account: None,
+        attempts: None,
+        timeout: None,
     }
 }
 

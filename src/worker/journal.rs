@@ -8,9 +8,10 @@ use tracing::{info, warn};
 
 use super::leases::Lease;
 use crate::clock::{self, Millis};
-use crate::engine::machine::{Gate, Park};
+use crate::engine::machine::{Gate, Park, Recall, Remember, Remembered};
 use crate::engine::seam::{Entry, Journal, JournalError, Notice};
 use crate::id::AccountId;
+use crate::json::Json;
 use crate::run::{Outcome, RunRequest, Status};
 use crate::store::lease::{Fence, Terminal, Write};
 use crate::store::ready::Claim;
@@ -137,6 +138,14 @@ impl Journal for StoreJournal {
             Ok(self.store.finish(fence, write, outcome, watermark, terminal, patience).await?.then_some(()))
         })
         .await
+    }
+
+    async fn recall(&self, what: &Recall) -> Result<Option<Json>, JournalError> {
+        Err(JournalError::Failed(format!("{what:?} can't be recalled by this version")))
+    }
+
+    async fn remember(&self, what: &Remember) -> Result<Remembered, JournalError> {
+        Err(JournalError::Failed(format!("{what:?} can't be remembered by this version")))
     }
 
     async fn close_gate(&self, seen: u64, wait: Duration) -> Result<Gate, JournalError> {

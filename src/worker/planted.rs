@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Millis;
-use crate::engine::machine::{Gate, Park};
+use crate::engine::machine::{Gate, Park, Recall, Remember, Remembered};
 use crate::engine::seam::{Courier, Delivery, Entry, Journal, JournalError, Notice, SendGuard, Verdict};
+use crate::json::Json;
 use crate::run::Outcome;
 
 /// A fault in the product.
@@ -76,6 +77,14 @@ impl<T: Journal> Journal for Double<T> {
 
     async fn finish(&self, entry: Entry<'_>, outcome: &Outcome) -> Result<(), JournalError> {
         self.real.finish(entry, outcome).await
+    }
+
+    async fn recall(&self, what: &Recall) -> Result<Option<Json>, JournalError> {
+        self.real.recall(what).await
+    }
+
+    async fn remember(&self, what: &Remember) -> Result<Remembered, JournalError> {
+        self.real.remember(what).await
     }
 
     async fn close_gate(&self, seen: u64, wait: Duration) -> Result<Gate, JournalError> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The module plan: each room of the library, and the rooms it may import. Imports go one way; the engine knows neither
 /// queue nor HTTP, and the scheduler knows neither engine, source nor delivery. A new arrow is a decision made here.
-const PLAN: [(&str, &[&str]); 25] = [
+const PLAN: [(&str, &[&str]); 26] = [
     ("backoff", &[]),
     ("clock", &[]),
     ("egress", &[]),
@@ -17,12 +17,13 @@ const PLAN: [(&str, &[&str]); 25] = [
     ("seal", &["mac"]),
     ("schedule", &["clock", "id"]),
     ("template", &["json", "nearest"]),
+    ("expression", &["clock", "json"]),
     ("settings", &["egress", "id", "seal"]),
     ("retry_after", &["clock"]),
     ("observe", &["settings"]),
-    ("definition", &["id", "json", "nearest", "schedule", "template"]),
+    ("definition", &["clock", "expression", "id", "json", "nearest", "schedule", "template"]),
     ("run", &["clock", "definition", "id", "json"]),
-    ("engine", &["backoff", "clock", "definition", "id", "json", "run", "template"]),
+    ("engine", &["backoff", "clock", "definition", "expression", "id", "json", "run", "template"]),
     (
         "source",
         &["backoff", "clock", "definition", "egress", "engine", "id", "json", "retry_after", "template"],

@@ -26,7 +26,10 @@ pub(super) fn linked(written: Vec<Written<'_>>) -> Option<Vec<Node>> {
     if !check_cycles(&written, &parents) {
         return None;
     }
-    let link = |(written, depends_on): (Written<'_>, _)| Node { depends_on, ..written.node };
+    let link = |(written, parent): (Written<'_>, Option<usize>)| Node {
+        parents: parent.into_iter().collect(),
+        ..written.node
+    };
     Some(written.into_iter().zip(parents).map(link).collect())
 }
 
@@ -36,7 +39,9 @@ fn parent(node: &Written<'_>, all: &[Written<'_>]) -> Option<Option<usize>> {
     if let Some(index) = all.iter().position(|other| other.node.name == *wanted) {
         return Some(Some(index));
     }
-    let reads = |(index, other): (usize, &Written<'_>)| (other.node.resource == *wanted).then_some(index);
+    let reads = |(index, other): (usize, &Written<'_>)| {
+        (other.node.request().is_some_and(|request| request.resource == *wanted)).then_some(index)
+    };
     match all.iter().enumerate().filter_map(reads).collect::<Vec<_>>().as_slice() {
         [one] => Some(Some(*one)),
         [] => {
@@ -53,7 +58,11 @@ fn parent(node: &Written<'_>, all: &[Written<'_>]) -> Option<Option<usize>> {
 }
 
 fn unknown_parent(spot: &Spot<'_>, wanted: &str, all: &[Written<'_>]) {
-    let mut known: Vec<&str> = all.iter().flat_map(|node| [&*node.node.name, &*node.node.resource]).collect();
+    let mut known: Vec<&str> = all
+        .iter()
+        .flat_map(|node| [Some(&*node.node.name), node.node.request().map(|request| &*request.resource)])
+        .flatten()
+        .collect();
     known.dedup();
     let hint = match nearest(wanted, known.iter().copied()) {
         Some(near) => format!("did you mean {near:?}?"),

@@ -1,6 +1,6 @@
 //! What the placeholders of a job may speak of.
 
-use super::Node;
+use super::{Input, Node};
 use crate::definition::check::Spot;
 use crate::nearest::nearest;
 use crate::template::Template;
@@ -25,11 +25,13 @@ pub(super) fn check(spot: &Spot<'_>, nodes: &[Node], index: usize) -> bool {
 
 /// Every template of a node and where it stands.
 fn templates(node: &Node) -> Vec<(Vec<String>, &Template)> {
-    let trees = [("query", Some(&node.query)), ("body", node.body.as_ref())];
     let mut found: Vec<(Vec<String>, &Template)> = Vec::new();
-    found.extend(node.id.iter().map(|template| (vec!["id".to_owned()], template)));
-    for (field, tree) in trees {
-        for (path, template) in tree.map(|tree| tree.templates()).unwrap_or_default() {
+    let Some(request) = node.request() else { return found };
+    let inputs = [("query", Some(&request.query)), ("body", request.body.as_ref())];
+    found.extend(request.id.iter().map(|template| (vec!["id".to_owned()], template)));
+    for (field, input) in inputs {
+        let Some(Input::Tree(tree)) = input else { continue };
+        for (path, template) in tree.templates() {
             found.push(([vec![field.to_owned()], path].concat(), template));
         }
     }
@@ -83,17 +85,21 @@ fn record_refusal(path: &[String], nodes: &[Node], index: usize) -> Option<(Stri
 /// How many of `steps` name `node`: its resource, a step for each part between slashes
 /// (`ticketing.tickets`), or else its name as one step.
 pub(super) fn steps_naming(node: &Node, steps: &[String]) -> Option<usize> {
-    let resource: Vec<&str> = node.resource.split('/').collect();
+    let resource: Vec<&str> =
+        node.request().map(|request| request.resource.split('/').collect()).unwrap_or_default();
     let name = [node.name.as_str()];
     let begins = |prefix: &[&str]| steps.iter().zip(prefix).filter(|(a, b)| a == b).count() == prefix.len();
-    [resource.as_slice(), &name].into_iter().find(|prefix| begins(prefix)).map(<[&str]>::len)
+    [resource.as_slice(), &name]
+        .into_iter()
+        .find(|prefix| !prefix.is_empty() && begins(prefix))
+        .map(<[&str]>::len)
 }
 
 /// The nodes above the one at `index`, its parent first.
 pub(super) fn ancestors(nodes: &[Node], index: usize) -> Vec<usize> {
     let mut found = Vec::new();
     let mut here = index;
-    while let Some(parent) = nodes.get(here).and_then(|node| node.depends_on)
+    while let Some(parent) = nodes.get(here).and_then(|node| node.parents.first().copied())
         && found.len() < nodes.len()
     {
         found.push(parent);

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{CONSECUTIVE_ERRORS_DEFAULT, ErrorHandling, NODES_MAX, Node, SyncJob, graph, placeholders};
+use super::{
+    CONSECUTIVE_ERRORS_DEFAULT, ErrorHandling, Generation, Input, NODES_MAX, Node, NodeKind, Request,
+    ResponseFormat, SyncJob, graph, placeholders,
+};
 use crate::definition::check::{Fields, Spot};
 use crate::definition::{BOOKKEEPING, is_plain_name};
 use crate::id::IntegrationName;
@@ -36,9 +39,14 @@ pub(super) fn job(root: &Spot<'_>) -> Option<SyncJob> {
     Some(SyncJob {
         id,
         label,
-        integration: integration?,
+        integration: Some(integration?),
         error_handling: error_handling?,
         consecutive_errors_max: consecutive_errors_max?,
+        generation: Generation::Flat,
+        arguments: None,
+        args_validation: None,
+        mutex_key: None,
+        state_key: None,
         nodes: nodes?,
     })
 }
@@ -91,16 +99,31 @@ fn node<'c>(spot: &Spot<'c>) -> Option<Written<'c>> {
     let persist = fields.or("persist", true, Spot::boolean);
     fields.finish();
     let resource = resource?;
-    let node = Node {
-        name: name?.unwrap_or_else(|| resource.clone()),
+    let name = name?.unwrap_or_else(|| resource.clone());
+    let request = Request {
         resource,
         method: method?,
+        account: None,
         id: id?,
-        query: query?,
-        body: body?,
-        depends_on: None,
+        query: Input::Tree(query?),
+        body: body?.map(Input::Tree),
+        loop_on: None,
+        recurse: None,
         persist: persist?,
+        response_format: ResponseFormat::default(),
+        changes: None,
+        incremental: None,
+        batch: None,
+        attempts: None,
+        timeout: None,
+        time_limit: None,
+        records_max: None,
+        pages_max: None,
+        concurrency: 1,
+        end_of_resource: false,
     };
+    let kind = NodeKind::Request(Box::new(request));
+    let node = Node { name, parents: Vec::new(), run_if: None, debug: false, kind };
     Some(Written { spot: spot.clone(), node, parent: parent? })
 }
 

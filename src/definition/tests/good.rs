@@ -115,13 +115,14 @@ fn an_account_and_a_webhook() {
 fn a_job_and_its_triggers() {
     let checked = all();
     let job = checked[3].sync_job().unwrap();
-    let parents: Vec<Option<usize>> = job.nodes.iter().map(|node| node.depends_on).collect();
+    let parents: Vec<Option<usize>> = job.nodes.iter().map(|node| node.parents.first().copied()).collect();
     assert_eq!(parents, [None, None, Some(1), Some(2)]);
     let names: Vec<&str> = job.nodes.iter().map(|node| node.name.as_str()).collect();
     assert_eq!(names, ["users", "tickets", "ticket-comments", "ticket-details"]);
-    assert!(!job.nodes[0].persist && job.nodes[1].persist);
+    let persists = |index: usize| job.nodes[index].request().unwrap().persist;
+    assert!(!persists(0) && persists(1));
     assert_eq!((job.error_handling, job.consecutive_errors_max), (ErrorHandling::Batch, 5));
-    assert_eq!(job.nodes[3].method, "get");
+    assert_eq!(job.nodes[3].request().unwrap().method, "get");
     assert_eq!(job.ancestors(3), [2, 1]);
     let record = |path: &str| job.record_of(3, &path.split('.').map(str::to_owned).collect::<Vec<_>>());
     assert_eq!(record("resources.tickets.id"), Some((1, 2)));
@@ -160,7 +161,7 @@ fn little_is_enough() {
 
     let job = json!({"id": "j", "integration_name": "tiny", "resources": [{"resource": "things"}]});
     let job = SyncJob::from_document(&Document::new(Kind::SyncJob, &job).unwrap()).unwrap();
-    assert_eq!((job.label.as_str(), job.nodes[0].method.as_str()), ("j", "list"));
+    assert_eq!((job.label.as_str(), job.nodes[0].request().unwrap().method.as_str()), ("j", "list"));
     assert_eq!(job.error_handling, ErrorHandling::Ignore);
 }
 
@@ -177,7 +178,7 @@ fn a_job_written_for_the_model_is_read() {
         ]
     });
     let job = SyncJob::from_document(&Document::new(Kind::SyncJob, &job).unwrap()).unwrap();
-    assert_eq!(job.nodes[2].depends_on, Some(1));
+    assert_eq!(job.nodes[2].parents, [1]);
     let path: Vec<String> = "resources.ticketing.tickets.id".split('.').map(str::to_owned).collect();
     assert_eq!(job.record_of(2, &path), Some((1, 3)));
     assert_eq!(job.record_of(2, &["resources".into(), "ticketing/tickets".into()]), Some((1, 2)));

@@ -134,6 +134,9 @@ impl Machine {
                 query: node.query.render(self)?.unwrap_or_else(Json::empty_object),
                 body,
                 cursor: frame.cursor.clone(),
+                account: None,
+                attempts: None,
+                timeout: None,
             })
         };
         Some(rendered().map_err(|error| FetchError {

@@ -14,11 +14,12 @@ use crate::clock::Millis;
 use crate::definition::webhook::EventType;
 use crate::engine::budget::{Budget, Room};
 use crate::engine::driver::{Driver, Ending};
-use crate::engine::machine::{Gate, Machine, Park};
+use crate::engine::machine::{Gate, Machine, Park, Recall, Remember, Remembered};
 use crate::engine::seam::{
     Courier, Cursor, Delivery, DeliveryError, Entry, FetchError, FetchErrorKind, FetchRequest, Journal,
     JournalError, Notice, Page, SendGuard, Source, Verdict,
 };
+use crate::json::Json;
 use crate::run::{Outcome, Status};
 
 /// What happened, in order.
@@ -108,6 +109,14 @@ struct Log {
 }
 
 impl Journal for Log {
+    async fn recall(&self, _: &Recall) -> Result<Option<Json>, JournalError> {
+        Ok(None)
+    }
+
+    async fn remember(&self, _: &Remember) -> Result<Remembered, JournalError> {
+        Ok(Remembered::Written)
+    }
+
     async fn save(&self, entry: Entry<'_>) -> Result<Notice, JournalError> {
         let mut saves = self.saves.lock().unwrap();
         *saves += 1;
