@@ -20,6 +20,15 @@ impl Millis {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// A time as sources write it: RFC 3339 with any offset, or a date, which means its first moment in UTC.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
+            return Some(Self(timestamp.as_millisecond()));
+        }
+        let date: jiff::civil::DateTime = text.parse().ok()?;
+        Some(Self(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond()))
+    }
+
     /// RFC 3339 in UTC with milliseconds, as events and the API write it: `2026-01-31T08:00:00.000Z`.
     pub fn rfc3339(self) -> String {
         match jiff::Timestamp::from_millisecond(self.0) {

@@ -2,8 +2,10 @@
 //!
 //! It knows neither queue nor HTTP: pages, deliveries and durability come through the doors in [`seam`].
 
+pub mod batch;
 pub mod budget;
 pub mod checkpoint;
+pub mod context;
 pub mod cursor;
 pub mod driver;
 pub mod event;

@@ -109,6 +109,35 @@ pub fn elements(json: &str) -> Result<Vec<Range<usize>>, serde_json::Error> {
     Ok(raws.iter().map(|raw| range_within(json, raw.get())).collect())
 }
 
+/// The members of the JSON object that `json` is, in their order; of duplicate keys the last one counts.
+///
+/// # Errors
+/// When `json` is no JSON object.
+pub fn members(json: &str) -> Result<Vec<(String, &str)>, serde_json::Error> {
+    struct Members;
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<(String, &'de str)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members: Vec<(String, &'de str)> = Vec::new();
+            while let Some(name) = map.next_key::<String>()? {
+                let value = map.next_value::<&'de RawValue>()?.get();
+                match members.iter_mut().find(|(known, _)| *known == name) {
+                    Some(member) => member.1 = value,
+                    None => members.push((name, value)),
+                }
+            }
+            Ok(members)
+        }
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    deserializer.deserialize_map(Members)
+}
+
 /// Where `part`, a slice of `whole`, lies in it.
 pub fn range_within(whole: &str, part: &str) -> Range<usize> {
     let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());

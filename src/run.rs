@@ -36,6 +36,9 @@ pub struct RunRequest {
     /// Whether `previous_run_date` is the epoch although an earlier run completed.
     #[serde(default)]
     pub ignore_previous_run: bool,
+    /// The namespace of its state cells, in place of the job's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_key: Option<String>,
     /// The trigger and slot that made the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<Slot>,

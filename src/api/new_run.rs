@@ -121,6 +121,7 @@ pub(super) async fn accept(api: &Api, wanted: Wanted, key: &IdempotencyKey) -> A
         args: wanted.args,
         error_handling: wanted.error_handling.unwrap_or(job_handling),
         ignore_previous_run: wanted.ignore_previous_run,
+        state_key: None,
         slot: wanted.slot,
         replay_of: wanted.replay_of,
         revisions,

@@ -25,8 +25,20 @@ pub struct Checkpoint {
     /// The time the next page's event will carry, so that the page fetched again after a crash is the same
     /// event again. Set when something is acknowledged, never by parking.
     pub at: Millis,
-    /// Index in the plan's roots of the node being read.
+    /// Index, in the plan's roots (or the steps of [`Checkpoint::moment`]), of the step being done.
     pub root: usize,
+    /// Which of the plan's other sequences is being done, instead of its roots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<Closing>,
+    /// Where the run was when it was about to fail, while the steps for that moment are done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<Box<Aside>>,
+    /// What spools have collected and not passed on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spools: Vec<Spooled>,
+    /// How many changes of state cells were made: numbers the next one.
+    #[serde(default, skip_serializing_if = "is_zero_u64")]
+    pub remembered: u64,
     /// Where in nested work the run is; the last frame is the one that fetches.
     pub frames: Vec<Frame>,
     /// One entry a webhook, in the run's order.
@@ -118,9 +130,15 @@ pub struct Frame {
     /// Whether the list has no further page.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub done: bool,
-    /// The records of the page before, whose children are being read.
+    /// What is being done for the records of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub descent: Option<Descent>,
+    /// What is to be done for them after that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<Descent>,
+    /// What only some nodes need.
+    #[serde(default, skip_serializing_if = "Reading::is_plain")]
+    pub reading: Reading,
     /// Watches for cursors that repeat.
     #[serde(default, skip_serializing_if = "LoopGuard::is_idle")]
     pub guard: LoopGuard,
@@ -144,15 +162,135 @@ impl Frame {
             page: 1,
             done: false,
             descent: None,
+            further: Vec::new(),
+            reading: Reading::default(),
             guard: LoopGuard::default(),
             skipped: 0,
             restarts: 0,
             unknown: Unknown::default(),
         }
     }
+
+    /// To the start of a list, the same one or that of the next element.
+    pub fn rewind(&mut self) {
+        self.cursor = Cursor::Start;
+        self.page = 1;
+        self.done = false;
+        self.guard = LoopGuard::default();
+        self.skipped = 0;
+    }
 }
 
-/// A parent's page whose records' children are being read.
+/// What a step knows of its list beyond the cursor; most need nothing of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Whether the step was begun: its condition was looked at, its loop counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opened: bool,
+    /// How many elements it loops on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elements: Option<usize>,
+    /// Which of them is at hand.
+    #[serde(default, skip_serializing_if = "is_zero_usize")]
+    pub element: usize,
+    /// How deep in its recursion this list is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub depth: u32,
+    /// Digest of the request, where it recurses: finds circles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<u64>,
+    /// Records that its lists brought.
+    #[serde(default, skip_serializing_if = "is_zero_u64")]
+    pub records: u64,
+    /// When the list was begun, where its time is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Millis>,
+    /// Where an incremental list begins: the watermark as it was, `null` where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Json>,
+    /// The highest cursor value it brought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<Json>,
+    /// How many records are remembered of its set, where that is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<u64>,
+    /// Whether something of it was left out, so that nothing follows from what is missing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+    /// How far its end is, once all was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+impl Reading {
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What is left to do when a list was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// To look for records that are gone.
+    Deletions,
+    /// To tell that the resource has ended.
+    Marker,
+    /// To note up to where it was read.
+    Watermark,
+    /// Nothing.
+    Done,
+}
+
+/// A sequence of steps that closes a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closing {
+    /// Before it is completed.
+    Complete,
+    /// When it is about to fail.
+    Error,
+}
+
+/// Where a run was when it was about to fail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aside {
+    /// How it will end.
+    pub outcome: Outcome,
+    /// [`Checkpoint::moment`] as it was.
+    pub moment: Option<Closing>,
+    /// [`Checkpoint::root`] as it was.
+    pub root: usize,
+    /// [`Checkpoint::frames`] as they were.
+    pub frames: Vec<Frame>,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// What a spool has collected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spooled {
+    /// The spool's index in the plan.
+    pub node: usize,
+    /// The stages that hold it, in order: records parted by commas.
+    pub stages: Vec<String>,
+    /// How many records.
+    pub records: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// Whether it had to refuse some: then it passes on nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overfull: bool,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// A batch for whose records further steps are done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descent {
     /// The stage that holds the records' projections.
@@ -161,8 +299,17 @@ pub struct Descent {
     pub len: usize,
     /// The record at hand.
     pub index: usize,
-    /// Which of the node's children is at hand.
+    /// Which of the steps is at hand.
     pub child: usize,
+    /// The node whose batch it is, when a flow made it of the frame's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<usize>,
+    /// Whether the records are through, and the steps for the whole batch are being done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
+    /// Whether the frame's own request is done again for each record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recursion: bool,
     /// What a later version keeps beside these.
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -196,6 +343,9 @@ pub struct Staged {
     /// For a page: its number for this webhook, and what it counts for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<StagedPage>,
+    /// The stage that holds what is remembered once it is acknowledged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marks: Option<String>,
     /// What a later version keeps beside these.
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -304,6 +454,16 @@ fn digest(text: &str) -> u64 {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
 fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_zero_u64(number: &u64) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_zero_usize(number: &usize) -> bool {
     *number == 0
 }
 

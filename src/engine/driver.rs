@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, debug, info};
 
 use super::budget::{Budget, Room};
-use super::machine::{Effect, Gate, Machine, Park};
+use super::machine::{Effect, Gate, Machine, Note, Park, Remembered};
 use super::seam::{
     Courier, Delivery, Entry, FetchError, FetchErrorKind, FetchRequest, Journal, JournalError, LogLine,
     Notice, Page, SendGuard, Source, Verdict,
@@ -76,8 +76,8 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
     pub async fn run(&self, machine: &mut Machine, notice: Notice) -> Ending {
         let mut gate = notice.gate;
         self.heed(machine, &notice);
-        let mut ahead: Option<Ahead> = None;
-        let mut log: Option<LogLine> = None;
+        let mut ahead: Vec<Ahead> = Vec::new();
+        let mut log: Vec<LogLine> = Vec::new();
         // What the page in flight takes of the budget.
         let mut _room: Option<Room> = None;
         // A list's pages are of much the same size.
@@ -86,29 +86,37 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
             if let Some(reason) = self.guard.stop_requested() {
                 machine.stop(&reason, self.journal.now());
             }
-            match machine.next(self.journal.now()) {
-                Effect::Save => match self.save(machine, &mut gate, log.take()).await {
+            let effect = thinking(machine, |machine| machine.next(self.journal.now()));
+            log.extend(machine.take_notes().into_iter().map(noted));
+            match effect {
+                Effect::Save => match self.save(machine, &mut gate, std::mem::take(&mut log)).await {
                     Ok(()) => {}
                     Err(error) => return Ending::Lost(error),
                 },
-                Effect::Fetch(_) | Effect::Deliver(_) if self.must_go() => {
+                Effect::Fetch(_) | Effect::Deliver(_) | Effect::Recall(_) | Effect::Remember(_)
+                    if self.must_go() =>
+                {
                     return self.release(machine).await;
                 }
                 Effect::Fetch(request) => {
                     // Given back before more is asked for: runs that hold and wait could wait for each other.
                     _room = None;
-                    let Some(fetched) = self.fetched(request, ahead.take(), gate, page_bytes).await else {
+                    let begun = ahead.iter().position(|ahead| ahead.request == request);
+                    let begun = begun.map(|at| ahead.swap_remove(at));
+                    if self.fetch_ahead {
+                        self.look_ahead(machine, &mut ahead, Some(&request), gate, page_bytes);
+                    }
+                    let Some(fetched) = self.fetched(request, begun, gate, page_bytes).await else {
                         continue;
                     };
                     gate = fetched.gate;
                     page_bytes = fetched.result.as_ref().map_or(page_bytes, |page| page.body.len());
                     _room = Some(fetched.room);
-                    machine.fetched(fetched.result, gate, self.journal.now());
+                    thinking(machine, |machine| machine.fetched(fetched.result, gate, self.journal.now()));
                 }
                 Effect::Deliver(delivery) => {
-                    if self.fetch_ahead && ahead.is_none() {
-                        let request = machine.ahead(self.journal.now());
-                        ahead = request.and_then(|request| self.begin(request, gate, page_bytes));
+                    if self.fetch_ahead {
+                        self.look_ahead(machine, &mut ahead, None, gate, page_bytes);
                     }
                     let verdict = tokio::select! {
                         verdict = self.courier.deliver(&delivery, self.guard.as_ref()) => verdict,
@@ -125,10 +133,22 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                             continue;
                         }
                     }
-                    log = Some(log_line(&delivery, &verdict));
-                    machine.delivered(verdict, self.journal.now());
+                    log.push(log_line(&delivery, &verdict));
+                    thinking(machine, |machine| machine.delivered(verdict, self.journal.now()));
                 }
-                Effect::Park(park) => return self.park(machine, park, log.take()).await,
+                Effect::Recall(what) => match self.journal.recall(&what).await {
+                    Ok(answer) => thinking(machine, |machine| machine.recalled(answer, self.journal.now())),
+                    Err(error) => return Ending::Lost(error),
+                },
+                Effect::Remember(what) => match self.journal.remember(&what).await {
+                    // A later change of this run stands: somebody else has gone on with it.
+                    Ok(Remembered::Older) => return Ending::Lost(JournalError::Lost),
+                    Ok(remembered) => {
+                        thinking(machine, |machine| machine.remembered(remembered, self.journal.now()));
+                    }
+                    Err(error) => return Ending::Lost(error),
+                },
+                Effect::Park(park) => return self.park(machine, park, log).await,
                 Effect::Finish(outcome) => return self.finish(machine, outcome).await,
             }
         }
@@ -143,7 +163,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         gate: Gate,
         page_bytes: usize,
     ) -> Option<Fetched> {
-        let begun = ahead.filter(|ahead| ahead.request == request).map(|ahead| ahead.task);
+        let begun = ahead.map(|ahead| ahead.task);
         let fetch = async {
             let first = match begun {
                 Some(task) => task.await.ok()?,
@@ -167,6 +187,27 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         }
     }
 
+    /// Begins what will be asked for next, beside `now`, which is being asked for; what was begun before and will not be
+    /// asked for is let go.
+    fn look_ahead(
+        &self,
+        machine: &mut Machine,
+        ahead: &mut Vec<Ahead>,
+        now: Option<&FetchRequest>,
+        gate: Gate,
+        page_bytes: usize,
+    ) {
+        let expected = thinking(machine, |machine| machine.ahead(self.journal.now()));
+        ahead.retain(|begun| expected.contains(&begun.request));
+        for request in expected {
+            if now == Some(&request) || ahead.iter().any(|begun| begun.request == request) {
+                continue;
+            }
+            let Some(begun) = self.begin(request, gate, page_bytes) else { break };
+            ahead.push(begun);
+        }
+    }
+
     /// Begins to fetch ahead, if there is room for it.
     fn begin(&self, request: FetchRequest, gate: Gate, page_bytes: usize) -> Option<Ahead> {
         let room = self.budget.try_begin(page_bytes)?;
@@ -186,7 +227,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         &self,
         machine: &mut Machine,
         gate: &mut Gate,
-        log: Option<LogLine>,
+        log: Vec<LogLine>,
     ) -> Result<(), JournalError> {
         let entry = entry(machine, log);
         let notice = self.journal.save(entry).await?;
@@ -206,13 +247,11 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         machine.gate_closed(notice.gate, now);
     }
 
-    async fn park(&self, machine: &mut Machine, park: Park, log: Option<LogLine>) -> Ending {
-        let note = Some(format!("{}; until {}", park.reason, park.until.rfc3339()));
-        let log = log.filter(|line| line.note.is_some()).or(Some(LogLine {
-            what: park.status.to_string(),
-            seq: None,
-            note,
-        }));
+    async fn park(&self, machine: &mut Machine, park: Park, mut log: Vec<LogLine>) -> Ending {
+        if log.iter().all(|line| line.note.is_none()) {
+            let note = Some(format!("{}; until {}", park.reason, park.until.rfc3339()));
+            log = vec![LogLine { what: park.status.to_string(), seq: None, note }];
+        }
         let entry = entry(machine, log);
         match self.journal.park(entry, &park).await {
             Ok(()) => {
@@ -228,7 +267,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
             return Ending::Lost(JournalError::Lost);
         }
         let note = Some("given back for another worker".to_owned());
-        let log = Some(LogLine { what: "released".into(), seq: None, note });
+        let log = vec![LogLine { what: "released".into(), seq: None, note }];
         let entry = entry(machine, log);
         match self.journal.release(entry).await {
             Ok(()) => Ending::Released,
@@ -237,7 +276,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
     }
 
     async fn finish(&self, machine: &mut Machine, outcome: Outcome) -> Ending {
-        let log = Some(LogLine { what: outcome.status.to_string(), seq: None, note: outcome.reason.clone() });
+        let log = vec![LogLine { what: outcome.status.to_string(), seq: None, note: outcome.reason.clone() }];
         let entry = entry(machine, log);
         match self.journal.finish(entry, &outcome).await {
             Ok(()) => {
@@ -276,7 +315,22 @@ async fn fetch<S: Source, J: Journal>(
     Fetched { result, gate, room: room.shrink(bytes) }
 }
 
-fn entry(machine: &Machine, log: Option<LogLine>) -> Entry<'_> {
+/// Lets the machine think. Where expressions are evaluated, that takes its time, and the runtime is told.
+fn thinking<T>(machine: &mut Machine, think: impl FnOnce(&mut Machine) -> T) -> T {
+    let threads = tokio::runtime::Handle::current().runtime_flavor();
+    if machine.computes() && threads == tokio::runtime::RuntimeFlavor::MultiThread {
+        tokio::task::block_in_place(|| think(machine))
+    } else {
+        think(machine)
+    }
+}
+
+fn noted(note: Note) -> LogLine {
+    let text = format!("node {:?} got {} and gave {}", note.node, note.input, note.output);
+    LogLine { what: "debug".into(), seq: None, note: Some(text) }
+}
+
+fn entry(machine: &Machine, log: Vec<LogLine>) -> Entry<'_> {
     Entry { checkpoint: machine.checkpoint(), changes: machine.changes(), staged: machine.staged(), log }
 }
 

@@ -1,7 +1,7 @@
 //! Events as bytes. An event's body is a function of the run, its durable position and its content alone;
 //! what differs from try to try stands in headers.
 //!
-//! The `webhook-id` is a digest of (run, webhook, step, event, body without the id), so the same id always
+//! The `webhook-id` is a digest of (run, webhook, ordinal, event, body without the id), so the same id always
 //! means the same bytes, and a page that changed at the source between two tries has another id.
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Millis;
 use crate::definition::webhook::EventType;
-use crate::engine::seam::Page;
+use crate::engine::batch::Batch;
 use crate::id::{EnvironmentId, RunId, WebhookId};
 use crate::json::Json;
 
@@ -27,8 +27,8 @@ pub struct Envelope<'a> {
     pub webhook: &'a WebhookId,
     /// What it is.
     pub event: EventType,
-    /// The ordinal of this event among all of the run for this webhook.
-    pub step: u64,
+    /// A page's number for this webhook; of any other event the ordinal among all of the run for it.
+    pub ordinal: u64,
     /// The time kept with the checkpoint before it.
     pub created_at: Millis,
 }
@@ -39,21 +39,21 @@ impl Envelope<'_> {
         self.seal_with(payload.len(), |body| body.extend_from_slice(payload.as_bytes()))
     }
 
-    /// The `record` event of `page`; its records are copied as they were written.
-    pub fn seal_page(&self, resource: &str, page: &Page, meta: &Json) -> (String, Bytes) {
-        let records: usize = page.records.iter().map(|range| range.len() + 1).sum();
-        self.seal_with(records + resource.len() + meta.as_str().len() + 64, |body| {
+    /// The `record` event of `batch`; its records are copied as they were written. `meta` is a JSON object's text.
+    pub fn seal_records(&self, resource: &str, batch: &Batch, meta: &str) -> (String, Bytes) {
+        let bytes = batch.bytes() + batch.len() + resource.len() + meta.len() + 64;
+        self.seal_with(bytes, |body| {
             body.extend_from_slice(b"{\"resource\":");
             body.extend_from_slice(Json::string(resource).as_str().as_bytes());
             body.extend_from_slice(b",\"records\":[");
-            for (index, range) in page.records.iter().enumerate() {
+            for (index, record) in batch.iter().enumerate() {
                 if index > 0 {
                     body.push(b',');
                 }
-                body.extend_from_slice(page.body.get(range.clone()).unwrap_or(b"null"));
+                body.extend_from_slice(record.as_bytes());
             }
             body.extend_from_slice(b"],\"meta\":");
-            body.extend_from_slice(meta.as_str().as_bytes());
+            body.extend_from_slice(meta.as_bytes());
             body.push(b'}');
         })
     }
@@ -82,7 +82,7 @@ impl Envelope<'_> {
 
     fn id(&self, content: &[u8]) -> String {
         let mut hash = Sha256::new();
-        hash.update(format!("{}\n{}\n{}\n{}\n", self.run, self.webhook, self.step, self.event));
+        hash.update(format!("{}\n{}\n{}\n{}\n", self.run, self.webhook, self.ordinal, self.event));
         hash.update(Sha256::digest(content));
         let digest = hash.finalize();
         let mut id = String::with_capacity(ID_LENGTH);
@@ -98,20 +98,18 @@ impl Envelope<'_> {
 mod tests {
     use super::*;
 
-    fn envelope<'a>(environment: &'a EnvironmentId, webhook: &'a WebhookId, step: u64) -> Envelope<'a> {
+    fn envelope<'a>(environment: &'a EnvironmentId, webhook: &'a WebhookId, ordinal: u64) -> Envelope<'a> {
         let run = "01890a5d-ac96-774b-bcce-b302099a0003".parse().unwrap();
         let event = EventType::Record;
-        Envelope { run, environment, webhook, event, step, created_at: Millis(1_769_846_400_000) }
+        Envelope { run, environment, webhook, event, ordinal, created_at: Millis(1_769_846_400_000) }
     }
 
     #[test]
     fn a_page_travels_as_it_was_written() {
         let (environment, webhook) = ("default".parse().unwrap(), "hook".parse().unwrap());
         let text = r#"[ {"n":12345678901234567890123,"n":1.10},  {"x":"\ud800"}]"#;
-        let records = crate::json::elements(text).unwrap();
-        let page = Page { records, body: Bytes::from_static(text.as_bytes()), next: None, replayable: true };
-        let (id, bytes) =
-            envelope(&environment, &webhook, 4).seal_page("tickets", &page, &Json::empty_object());
+        let batch = Batch::of_json(text.to_owned());
+        let (id, bytes) = envelope(&environment, &webhook, 4).seal_records("tickets", &batch, "{}");
         let text = std::str::from_utf8(&bytes).unwrap();
         assert_eq!(
             text,

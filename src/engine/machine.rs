@@ -6,9 +6,15 @@
 //!
 //! The order of things, for every event: decide, stage (all events but `record`), deliver, save.
 
+mod closing;
 mod events;
+mod expand;
 mod failure;
+mod pages;
 mod position;
+mod scope;
+mod steps;
+mod tracking;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +22,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::checkpoint::{Checkpoint, Destination, Frame, Staged, Trouble, TroubleAbout, VERSION};
+use super::checkpoint::{Checkpoint, Destination, End, Frame, Staged, Trouble, TroubleAbout, VERSION};
 use super::plan::Plan;
 use super::seam::{Delivery, FetchError, FetchErrorKind, FetchRequest, Page, Verdict};
 pub use super::transition::{Changes, Gate, Mark, Park, Recall, Remember, Remembered};
@@ -25,6 +31,9 @@ use crate::definition::webhook::{DeliveryRetry, EventType};
 use crate::id::WebhookId;
 use crate::json::{Json, Unknown};
 use crate::run::{Outcome, Progress, RunRequest, Status};
+use pages::{Arrival, Held};
+use scope::Branch;
+use steps::Asked;
 
 /// A run with what it reads live each time a worker claims it.
 #[derive(Debug, Clone)]
@@ -65,18 +74,25 @@ pub enum Effect {
     Fetch(FetchRequest),
     /// Deliver this, then call [`Machine::delivered`].
     Deliver(Delivery),
+    /// Look this up in what jobs remember, then call [`Machine::recalled`].
+    Recall(Recall),
+    /// Change this state cell, then call [`Machine::remembered`].
+    Remember(Remember),
     /// Make the changes durable and let the run wait until then without a worker.
     Park(Park),
     /// Make the changes durable and end the run.
     Finish(Outcome),
 }
 
-/// A page that was fetched and is being delivered; fetched again after a crash.
-#[derive(Debug, Clone)]
-struct Held {
-    page: Arc<Page>,
-    /// Destinations that already acknowledged it.
-    acknowledged: usize,
+/// What a node's expression got and gave, for people who debug a job; cut to a few kilobytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The node.
+    pub node: String,
+    /// What the expression was evaluated with.
+    pub input: String,
+    /// What came out, or why nothing did.
+    pub output: String,
 }
 
 /// The machine. Cheap to clone: the driver clones it to look ahead.
@@ -88,9 +104,19 @@ pub struct Machine {
     frozen: Arc<Frozen>,
     /// The bytes of every stage the checkpoint names.
     stages: BTreeMap<String, Bytes>,
-    /// Projections of the parents whose children are being read, by stage.
-    parents: BTreeMap<String, Arc<Vec<Json>>>,
+    /// The batches for which steps are being done, by stage.
+    branches: BTreeMap<String, Branch>,
+    /// The elements that the frames' requests loop on, by the frame's level.
+    loops: BTreeMap<usize, Arc<Vec<Json>>>,
+    /// A batch that is being delivered; made again after a crash.
     held: Option<Held>,
+    /// A page whose records are being compared with what is known.
+    arrived: Option<Arrival>,
+    /// What the last [`Effect::Recall`] was for.
+    asked: Option<Asked>,
+    /// Whether every node is noted, not only those that say `debug`.
+    traced: bool,
+    notes: Vec<Note>,
     changes: Changes,
     unsaved: bool,
 }
@@ -133,6 +159,10 @@ impl Machine {
             attempt: run.attempt,
             at: now,
             root: 0,
+            moment: None,
+            aside: None,
+            spools: Vec::new(),
+            remembered: 0,
             frames: plan.roots.first().map(|&root| Frame::start(root)).into_iter().collect(),
             destinations: run.request.webhooks.iter().map(destination).collect(),
             outbox: Vec::new(),
@@ -159,8 +189,13 @@ impl Machine {
             checkpoint,
             frozen: Arc::new(frozen),
             stages: BTreeMap::new(),
-            parents: BTreeMap::new(),
+            branches: BTreeMap::new(),
+            loops: BTreeMap::new(),
             held: None,
+            arrived: None,
+            asked: None,
+            traced: false,
+            notes: Vec::new(),
             changes: Changes::default(),
             unsaved: true,
         };
@@ -199,15 +234,20 @@ impl Machine {
         let damaged = |name: &str| OpenError::Stage(name.to_owned());
         let frozen = stages.get(FROZEN).ok_or_else(|| damaged(FROZEN))?;
         let frozen: Frozen = serde_json::from_slice(frozen).map_err(|_| damaged(FROZEN))?;
-        let mut parents = BTreeMap::new();
-        for descent in checkpoint.frames.iter().filter_map(|frame| frame.descent.as_ref()) {
+        let mut branches = BTreeMap::new();
+        let aside = checkpoint.aside.iter().flat_map(|aside| &aside.frames);
+        for descent in
+            checkpoint.frames.iter().chain(aside).flat_map(|frame| frame.descent.iter().chain(&frame.further))
+        {
             let bytes = stages.get(&descent.stage).ok_or_else(|| damaged(&descent.stage))?;
-            let records: Vec<Json> = serde_json::from_slice(bytes).map_err(|_| damaged(&descent.stage))?;
-            parents.insert(descent.stage.clone(), Arc::new(records));
+            let branch = Branch::read(bytes).ok_or_else(|| damaged(&descent.stage))?;
+            branches.insert(descent.stage.clone(), branch);
         }
-        for staged in checkpoint.outbox.iter().chain(&checkpoint.terminal) {
-            if !stages.contains_key(&staged.stage) {
-                return Err(damaged(&staged.stage));
+        let staged = checkpoint.outbox.iter().chain(&checkpoint.terminal);
+        let staged = staged.flat_map(|staged| std::iter::once(&staged.stage).chain(&staged.marks));
+        for name in staged.chain(checkpoint.spools.iter().flat_map(|spool| &spool.stages)) {
+            if !stages.contains_key(name) {
+                return Err(damaged(name));
             }
         }
         let attempt = run.attempt;
@@ -217,11 +257,17 @@ impl Machine {
             checkpoint,
             frozen: Arc::new(frozen),
             stages,
-            parents,
+            branches,
+            loops: BTreeMap::new(),
             held: None,
+            arrived: None,
+            asked: None,
+            traced: false,
+            notes: Vec::new(),
             changes: Changes::default(),
             unsaved: false,
         };
+        machine.find_loops();
         if attempt > machine.checkpoint.attempt {
             machine.reopen(attempt);
         }
@@ -248,50 +294,56 @@ impl Machine {
 
     /// What to do now. Asking twice without telling anything in between gives the same answer.
     pub fn next(&mut self, now: Millis) -> Effect {
+        loop {
+            if let Some(effect) = self.think(now) {
+                return effect;
+            }
+        }
+    }
+
+    /// What to do now, or one step of thought towards it.
+    fn think(&mut self, now: Millis) -> Option<Effect> {
         if let Some(outcome) = &self.checkpoint.outcome {
             let outcome = outcome.clone();
-            return match self.checkpoint.terminal.first() {
+            return Some(match self.checkpoint.terminal.first() {
                 None => Effect::Finish(outcome),
                 Some(_) if self.checkpoint.terminal_undelivered => Effect::Finish(outcome),
                 Some(staged) => self
                     .parked_for_trouble(now)
                     .unwrap_or_else(|| if self.unsaved { Effect::Save } else { self.deliver_staged(staged) }),
-            };
+            });
         }
         if let Some(park) = self.parked_for_trouble(now) {
-            return park;
+            return Some(park);
         }
         if let Some(staged) = self.checkpoint.outbox.first() {
-            return if self.unsaved { Effect::Save } else { self.deliver_staged(staged) };
+            return Some(if self.unsaved { Effect::Save } else { self.deliver_staged(staged) });
         }
         if let Some(park) = self.parked_for_limit(now) {
-            return park;
+            return Some(park);
         }
         if let Some(held) = &self.held {
-            return self.deliver_held(held);
+            return Some(self.deliver_held(held));
         }
         if self.unsaved {
-            return Effect::Save;
+            return Some(Effect::Save);
         }
-        self.fetch_or_complete(now)
+        self.work(now)
     }
 
-    fn fetch_or_complete(&mut self, now: Millis) -> Effect {
-        match self.request() {
-            Some(Ok(request)) => Effect::Fetch(request),
-            Some(Err(error)) => {
-                self.failed_for_good(error, now);
-                self.next(now)
-            }
-            None if !self.checkpoint.errors.is_empty() => {
-                self.flush_errors(now);
-                self.next(now)
-            }
-            None => {
-                self.decide(Outcome { status: Status::Completed, reason: None, code: None }, now);
-                self.next(now)
-            }
-        }
+    /// Whether expressions are evaluated in it.
+    pub fn computes(&self) -> bool {
+        self.plan.computes()
+    }
+
+    /// Notes what every node's expression gets and gives, not only of those that say `debug`.
+    pub fn trace(&mut self) {
+        self.traced = true;
+    }
+
+    /// What was noted since this was asked last.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
     }
 
     /// What [`Effect::Save`], [`Effect::Park`] and [`Effect::Finish`] make durable with the checkpoint.
@@ -318,7 +370,7 @@ impl Machine {
     /// What a fetch brought, and what the account's gate says after it.
     pub fn fetched(&mut self, result: Result<Page, FetchError>, gate: Gate, now: Millis) {
         match result {
-            Ok(page) => self.page(page, now),
+            Ok(page) => self.page(&page, now),
             Err(error) => match error.kind {
                 FetchErrorKind::RateLimited { .. } => self.limited(gate, now),
                 FetchErrorKind::Transient | FetchErrorKind::NoRoom => {
@@ -335,31 +387,6 @@ impl Machine {
     pub fn gate_closed(&mut self, gate: Gate, now: Millis) {
         if gate.opens_at > now && self.checkpoint.outcome.is_none() && self.top().is_some() {
             self.limited(gate, now);
-        }
-    }
-
-    fn page(&mut self, page: Page, now: Millis) {
-        // Trouble with a delivery goes on: a page that was let go for want of room is fetched again for it.
-        self.checkpoint.trouble =
-            self.checkpoint.trouble.take().filter(|trouble| trouble.about == TroubleAbout::Delivery);
-        self.checkpoint.limit = None;
-        let Some(node) = self.top().map(|frame| frame.node) else { return };
-        let counts = self.counts(node);
-        counts.pages += 1;
-        counts.fetched += page.records.len() as u64;
-        let deliver = self.plan.nodes[node].persist
-            && !page.records.is_empty()
-            && (0..self.checkpoint.destinations.len()).any(|index| self.takes(index, EventType::Record));
-        if !deliver {
-            self.advance(&page, now);
-            return;
-        }
-        let held = Held { page: Arc::new(page), acknowledged: 0 };
-        if held.page.replayable {
-            self.held = Some(self.skip_non_takers(held));
-        } else {
-            // Its cursor works once: a crash could not fetch it again.
-            self.stage_page(&held, now);
         }
     }
 
@@ -399,7 +426,6 @@ impl Machine {
 
     fn acknowledged(&mut self, now: Millis) {
         self.checkpoint.trouble = None;
-        self.unsaved = true;
         if self.checkpoint.outcome.is_some() {
             let staged = self.checkpoint.terminal.remove(0);
             self.settle_staged(staged);
@@ -409,40 +435,30 @@ impl Machine {
                 self.checkpoint.at = now;
             }
             self.settle_staged(staged);
-        } else if let Some(held) = self.held.take() {
-            let destination = &mut self.checkpoint.destinations[held.acknowledged];
-            destination.step += 1;
-            destination.seq += 1;
-            let held = self.skip_non_takers(Held { acknowledged: held.acknowledged + 1, ..held });
-            if held.acknowledged < self.checkpoint.destinations.len() {
-                // Saved when all have it: until then a crash sends it again to those that did.
-                self.held = Some(held);
-                self.unsaved = false;
-                return;
-            }
-            self.count_persisted(held.page.records.len() as u64);
-            self.checkpoint.at = now;
-            self.advance(&held.page, now);
-        }
-    }
-
-    fn count_persisted(&mut self, records: u64) {
-        if let Some(node) = self.top().map(|frame| frame.node) {
-            self.counts(node).persisted += records;
-            self.checkpoint.progress.pages += 1;
+        } else {
+            self.held_acknowledged(now);
         }
     }
 
     fn settle_staged(&mut self, staged: Staged) {
+        self.unsaved = true;
         let destination = &mut self.checkpoint.destinations[staged.destination];
         destination.step += 1;
         if let Some(page) = &staged.page {
             destination.seq = page.seq;
-            let last = !self.checkpoint.outbox.iter().any(|other| other.page.is_some());
-            if last {
+            let mut waiting = self.checkpoint.outbox.iter().filter_map(|other| other.page.as_ref());
+            let last = waiting.clone().next().is_none();
+            if !waiting.any(|other| other.node == page.node) {
                 self.counts(page.node).persisted += page.records;
+            }
+            if last {
                 self.checkpoint.progress.pages += 1;
             }
+        }
+        if let Some(marks) = &staged.marks {
+            let marks_of = |bytes: &Bytes| serde_json::from_slice::<Vec<Mark>>(bytes).ok();
+            self.changes.marks.extend(self.stages.get(marks).and_then(marks_of).unwrap_or_default());
+            self.drop_stage(marks);
         }
         self.drop_stage(&staged.stage);
     }
@@ -471,36 +487,38 @@ impl Machine {
         }
     }
 
-    /// Decides how the run ends, once, and stages its terminal events.
-    fn decide(&mut self, outcome: Outcome, now: Millis) {
-        let event = match outcome.status {
-            Status::Completed => EventType::RunCompleted,
-            Status::Stopped => EventType::RunStopped,
-            Status::Failed | Status::Created | Status::Running | Status::RateLimited | Status::Retrying => {
-                EventType::RunFailed
-            }
-        };
-        let status = outcome.status;
-        self.checkpoint.outcome = Some(outcome);
-        self.checkpoint.limit = None;
-        self.checkpoint.trouble = None;
-        self.checkpoint.progress.node = None;
-        self.unsaved = true;
-        self.stage_lifecycle(event, status, now);
-    }
-
-    /// The fetch that will follow if the page in flight is acknowledged: what the driver may fetch ahead.
-    pub fn ahead(&self, now: Millis) -> Option<FetchRequest> {
-        self.held.as_ref()?;
+    /// The fetches that will follow if what is being delivered is acknowledged, the next one first: what the driver may
+    /// do ahead. More than one only where a node's requests may be under way together.
+    pub fn ahead(&self, now: Millis) -> Vec<FetchRequest> {
+        if self.checkpoint.outcome.is_some() {
+            return Vec::new();
+        }
         let mut next = self.clone();
-        while next.held.is_some() {
+        let only_pages =
+            |machine: &Self| machine.checkpoint.outbox.iter().all(|staged| staged.page.is_some());
+        while next.held.is_some() || (!next.checkpoint.outbox.is_empty() && only_pages(&next)) {
             next.acknowledged(now);
         }
-        next.saved();
-        match next.next(now) {
-            Effect::Fetch(request) => Some(request),
-            Effect::Save | Effect::Deliver(_) | Effect::Park(_) | Effect::Finish(_) => None,
+        let mut found = Vec::new();
+        loop {
+            next.saved();
+            let Effect::Fetch(request) = next.next(now) else { break };
+            found.push(request);
+            let Some(frame) = next.checkpoint.frames.last_mut() else { break };
+            let together = next.plan.nodes[frame.node].request().map_or(1, |request| request.concurrency);
+            if found.len() >= usize::from(together) {
+                break;
+            }
+            // As if this list were through: on to the next parent's record, or the next element.
+            frame.done = true;
+            frame.reading.end = Some(End::Done);
+            let level = next.checkpoint.frames.len();
+            next.settle();
+            if next.checkpoint.frames.len() != level {
+                break;
+            }
         }
+        found
     }
 
     fn parked_for_trouble(&self, now: Millis) -> Option<Effect> {

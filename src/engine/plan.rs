@@ -1,22 +1,57 @@
-//! A job compiled for the machine: nodes as a forest, and for each parent what its records must keep so
-//! that the nodes below can be asked for.
+//! A job compiled for the machine. Both generations of job definitions become this.
+//!
+//! Work is a tree of *steps*: requests, spools and state cells, which take their time and have a position of their
+//! own. Each brings *batches*: a page, a spool's collection, a cell's value. What only computes (transforms, added
+//! context) hangs below them as *flows* and is evaluated with each batch. From a batch, as it came or as a flow made it,
+//! further steps begin: one for each of its records, or one for the batch.
+//!
+//! ```text
+//! sequence ─► step ─► batch ─► targets          where it is delivered
+//!                          ├─► flows            transform, added context, spools that collect it
+//!                          ├─► each_record ─► sequence, for each record
+//!                          └─► each_batch  ─► sequence, once
+//! ```
+//!
+//! A step that waits for another one to be through (a spool; a request that uses nothing of its parent) stands behind
+//! it in the same sequence.
 
+mod compile;
+mod inputs;
+mod keeps;
+mod order;
+mod tree;
+
+use std::time::Duration;
+
+use crate::definition::Integration;
+use crate::definition::SyncJob;
 use crate::definition::integration::OnUnauthorized;
-use crate::definition::{Integration, SyncJob};
-use crate::json::{self, Json};
+use crate::definition::job::{
+    Batching, ChangeTracking, Destination, Incremental, Input, Moment, Recurse, ResponseFormat,
+};
+use crate::expression::Expression;
 use crate::template::{Template, Tree};
 
-/// A compiled job. Both generations of job definitions compile to this.
+pub use keeps::Keeps;
+
+/// A compiled job.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// All nodes; indices are what a checkpoint's frames name.
+    /// The job's nodes, in its order, and behind them those that the compiler added. Indices are what a checkpoint's
+    /// frames name.
     pub nodes: Vec<PlanNode>,
-    /// Nodes without a parent, in the order they run.
+    /// The steps of the run, in their order.
     pub roots: Vec<usize>,
+    /// The steps after them, before the run is completed.
+    pub on_complete: Vec<usize>,
+    /// The steps of a run that is about to fail.
+    pub on_error: Vec<usize>,
+    /// The namespace of its state cells.
+    pub state_key: Option<Template>,
     /// How many pages in a row may be skipped before a numbered list is given up.
     pub consecutive_errors_max: u32,
-    /// How long the source may be out of reach before it counts as an error, in milliseconds.
-    pub outage_budget: std::time::Duration,
+    /// How long the source may be out of reach before it counts as an error.
+    pub outage_budget: Duration,
     /// What happens when the source refuses the credentials.
     pub on_unauthorized: OnUnauthorized,
 }
@@ -26,73 +61,143 @@ pub struct Plan {
 pub struct PlanNode {
     /// Its name, unique in the job.
     pub name: String,
-    /// The integration's resource.
+    /// What its records are called on the wire: the resource they came from, or the node's name.
     pub resource: String,
-    /// The resource's method.
+    /// The method they came by.
     pub method: String,
+    /// The node is passed over where this is not true.
+    pub run_if: Option<Expression>,
+    /// Whether what its expression gets and gives goes to the run's log.
+    pub debug: bool,
+    /// What it does.
+    pub kind: PlanKind,
+    /// Where its batches are delivered, in order.
+    pub targets: Vec<Target>,
+    /// How its batches are divided among deliveries.
+    pub batch: Option<Batching>,
+    /// The nodes that are evaluated with each of its batches, in order.
+    pub flows: Vec<usize>,
+    /// The steps done for each record of a batch, in order.
+    pub each_record: Vec<usize>,
+    /// The steps done once for each batch, in order, after those.
+    pub each_batch: Vec<usize>,
+    /// What each of its records keeps for the nodes below.
+    pub keeps: Keeps,
+}
+
+/// What a node does.
+#[derive(Debug, Clone)]
+pub enum PlanKind {
+    /// A step: asks the source.
+    Request(Box<Request>),
+    /// A step: passes on what it collected.
+    Spool(Collects),
+    /// A step: reads a state cell; its batch is one record, `{"value": …}`.
+    GetState {
+        /// The cell.
+        key: Template,
+        /// What is found when there is no such cell.
+        default: Tree,
+    },
+    /// A step: writes a state cell.
+    UpdateState {
+        /// The cell.
+        key: Template,
+        /// What is written.
+        value: Input,
+    },
+    /// A step: deletes a state cell.
+    DeleteState {
+        /// The cell.
+        key: Template,
+    },
+    /// A step that does nothing: a moment of the run.
+    Event(Moment),
+    /// A flow, or a step when it depends on nothing: replaces the batch.
+    Transform(Expression),
+    /// A flow, or a step when it depends on nothing: adds to the context.
+    AddContext(Expression),
+    /// Where batches go; neither a step nor a flow.
+    Destination(Box<Destination>),
+}
+
+/// How much a spool collects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Collects {
+    /// The most records.
+    pub records_max: u64,
+    /// The most bytes.
+    pub bytes_max: u64,
+    /// Whether it passes on what it has each time it is full, rather than refusing more: how small pages are merged.
+    pub overflows: bool,
+}
+
+/// A request to the source.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The account to ask with; the run's, if nothing is said.
+    pub account: Option<Template>,
     /// Which record, for single-record methods.
     pub id: Option<Template>,
     /// Query parameters.
-    pub query: Tree,
+    pub query: Input,
     /// Request body.
-    pub body: Option<Tree>,
-    /// Whether its records are delivered.
-    pub persist: bool,
-    /// The node whose records this one is asked for.
-    pub parent: Option<usize>,
-    /// The nodes asked for each of this one's records, in order.
-    pub children: Vec<usize>,
-    /// What each of its records keeps for the nodes below.
-    pub keeps: Keeps,
+    pub body: Option<Input>,
+    /// The array with an element for each request.
+    pub loop_on: Option<Vec<String>>,
+    /// The same request again, for records of its own answers.
+    pub recurse: Option<Recurse>,
+    /// What becomes of the records before anything else sees them.
+    pub response_format: ResponseFormat,
+    /// How records are compared with those of the run before.
+    pub changes: Option<ChangeTracking>,
+    /// How only what is new is asked for.
+    pub incremental: Option<Incremental>,
+    /// Tries at once, in place of the integration's.
+    pub attempts: Option<u32>,
+    /// How long one request may take, in place of the method's.
+    pub timeout: Option<Duration>,
+    /// How long one list may take.
+    pub time_limit: Option<Duration>,
+    /// The list ends after this many records.
+    pub records_max: Option<u64>,
     /// The most pages one list of it may have.
     pub pages_max: u32,
+    /// How many requests of it may be under way at once.
+    pub concurrency: u16,
+    /// Whether the end of the resource is told.
+    pub end_of_resource: bool,
 }
 
-/// What a parent's record keeps for the nodes below it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Keeps {
-    /// These members.
-    Members(Vec<String>),
-    /// All of it: a placeholder asks for the whole record.
-    Whole,
+/// Where a node's batches are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// To all webhooks of the run.
+    All,
+    /// To the webhook of this destination node.
+    Destination(usize),
 }
 
-impl Keeps {
-    /// The projection of `record`: what is kept of it, as JSON text.
-    pub fn of(&self, record: &str) -> String {
-        match self {
-            Self::Whole => record.to_owned(),
-            Self::Members(members) => {
-                let kept = members.iter().filter_map(|member| {
-                    let value = json::get(record, &[member])?;
-                    Some(format!("{}:{value}", Json::string(member)))
-                });
-                format!("{{{}}}", kept.collect::<Vec<_>>().join(","))
-            }
-        }
-    }
-}
+/// Why a job's nodes can't be put in order.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PlanError(pub String);
 
 impl Plan {
-    /// Compiles `job` against the integration it reads from.
-    pub fn compile(job: &SyncJob, integration: &Integration) -> Self {
-        let mut nodes: Vec<PlanNode> = job.nodes.iter().map(|node| Self::node(node, integration)).collect();
-        for index in 0..nodes.len() {
-            if let Some(parent) = nodes[index].parent {
-                nodes[parent].children.push(index);
-            }
-        }
-        for index in 0..nodes.len() {
-            nodes[index].keeps = keeps(&nodes, index);
-        }
-        let roots = (0..nodes.len()).filter(|&index| nodes[index].parent.is_none()).collect();
-        Self {
-            nodes,
-            roots,
-            consecutive_errors_max: job.consecutive_errors_max,
-            outage_budget: integration.retry.outage_budget,
-            on_unauthorized: integration.on_unauthorized,
-        }
+    /// Compiles `job` for a run against `integration`.
+    ///
+    /// # Errors
+    /// When nodes wait for each other: one that is done for each record of another can't wait for its end.
+    pub fn compile(job: &SyncJob, integration: &Integration) -> Result<Self, PlanError> {
+        compile::plan(job, Some(integration))
+    }
+
+    /// Compiles `job` without knowing what it reads from, in order to look at it.
+    ///
+    /// # Errors
+    /// As [`Plan::compile`].
+    pub fn outline(job: &SyncJob) -> Result<Self, PlanError> {
+        compile::plan(job, None)
     }
 
     /// A plan with nothing to do, for a run that can only be ended.
@@ -100,39 +205,43 @@ impl Plan {
         Self {
             nodes: Vec::new(),
             roots: Vec::new(),
+            on_complete: Vec::new(),
+            on_error: Vec::new(),
+            state_key: None,
             consecutive_errors_max: 1,
-            outage_budget: std::time::Duration::ZERO,
+            outage_budget: Duration::ZERO,
             on_unauthorized: OnUnauthorized::Fail,
         }
     }
 
-    fn node(node: &crate::definition::job::Node, integration: &Integration) -> PlanNode {
-        let Some(request) = node.request() else { unreachable!() };
-        let tree = |input: &crate::definition::job::Input| match input {
-            crate::definition::job::Input::Tree(tree) => tree.clone(),
-            crate::definition::job::Input::Expression(_) => Tree::empty(),
-        };
-        let pages_max = integration
-            .method(&request.resource, &request.method)
-            .map_or(u32::MAX, |method| method.pages_max);
-        PlanNode {
-            name: node.name.clone(),
-            resource: request.resource.clone(),
-            method: request.method.clone(),
-            id: request.id.clone(),
-            query: tree(&request.query),
-            body: request.body.as_ref().map(tree),
-            persist: request.persist,
-            parent: node.parents.first().copied(),
-            children: Vec::new(),
-            keeps: Keeps::Members(Vec::new()),
-            pages_max,
-        }
+    /// How batches of the node at `index` are divided for `target`.
+    pub fn batching(&self, index: usize, target: Target) -> Option<Batching> {
+        compile::batching(&self.nodes, index, target)
+    }
+
+    /// Whether anything in it is computed by expressions, which takes processor time.
+    pub fn computes(&self) -> bool {
+        self.nodes.iter().any(|node| {
+            node.run_if.is_some()
+                || match &node.kind {
+                    PlanKind::Transform(_) | PlanKind::AddContext(_) => true,
+                    PlanKind::Request(request) => [Some(&request.query), request.body.as_ref()]
+                        .into_iter()
+                        .flatten()
+                        .any(inputs::computes),
+                    PlanKind::UpdateState { value, .. } => inputs::computes(value),
+                    PlanKind::Destination(destination) => destination.expression.is_some(),
+                    PlanKind::Spool(_)
+                    | PlanKind::GetState { .. }
+                    | PlanKind::DeleteState { .. }
+                    | PlanKind::Event(_) => false,
+                }
+        })
     }
 }
 
 impl PlanNode {
-    /// If `path` (after `resources`) names this node's record, what is left of it: by the resource's path
+    /// If `path` (after `resources`) names this node's records, what is left of it: by the resource's path
     /// (`ticketing.tickets.id`) or by the node's name (`tickets.id`).
     pub fn strip<'p>(&self, path: &'p [String]) -> Option<&'p [String]> {
         let by_resource: Vec<&str> = self.resource.split('/').collect();
@@ -143,33 +252,39 @@ impl PlanNode {
         })
     }
 
-    fn paths(&self) -> Vec<Vec<String>> {
-        let mut paths = self.query.paths();
-        paths.extend(self.id.iter().flat_map(Template::paths));
-        paths.extend(self.body.iter().flat_map(Tree::paths));
-        paths
-    }
-}
-
-/// What the records of `parent` keep: every member that a placeholder of any node below asks for.
-fn keeps(nodes: &[PlanNode], parent: usize) -> Keeps {
-    let mut members = Vec::new();
-    let mut below = nodes[parent].children.clone();
-    while let Some(index) = below.pop() {
-        below.extend(&nodes[index].children);
-        for path in nodes[index].paths() {
-            let Some((root, rest)) = path.split_first() else { continue };
-            if root != "resources" {
-                continue;
-            }
-            match nodes[parent].strip(rest) {
-                None => {}
-                Some([]) => return Keeps::Whole,
-                Some([member, ..]) if members.contains(member) => {}
-                Some([member, ..]) => members.push(member.clone()),
-            }
+    /// The request, when it is one.
+    pub fn request(&self) -> Option<&Request> {
+        match &self.kind {
+            PlanKind::Request(request) => Some(request),
+            PlanKind::Spool(_)
+            | PlanKind::GetState { .. }
+            | PlanKind::UpdateState { .. }
+            | PlanKind::DeleteState { .. }
+            | PlanKind::Event(_)
+            | PlanKind::Transform(_)
+            | PlanKind::AddContext(_)
+            | PlanKind::Destination(_) => None,
         }
     }
-    members.sort();
-    Keeps::Members(members)
+
+    /// Whether it may bring several records at once.
+    pub fn lists(&self) -> bool {
+        match self.kind {
+            PlanKind::Request(_) => {
+                !matches!(self.method.as_str(), "get" | "create" | "update" | "delete" | "download")
+            }
+            PlanKind::Spool(_) | PlanKind::Transform(_) => true,
+            PlanKind::GetState { .. }
+            | PlanKind::UpdateState { .. }
+            | PlanKind::DeleteState { .. }
+            | PlanKind::Event(_)
+            | PlanKind::AddContext(_)
+            | PlanKind::Destination(_) => false,
+        }
+    }
+
+    /// Whether it brings records, rather than a moment or a value.
+    pub fn has_records(&self) -> bool {
+        matches!(self.kind, PlanKind::Request(_) | PlanKind::Spool(_) | PlanKind::Transform(_))
+    }
 }

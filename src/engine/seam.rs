@@ -230,8 +230,8 @@ pub struct Entry<'a> {
     pub changes: &'a Changes,
     /// How many bytes the run keeps staged after it.
     pub staged: usize,
-    /// What the delivery log says about it; empty for nothing.
-    pub log: Option<LogLine>,
+    /// What the run's log says about it; empty for nothing.
+    pub log: Vec<LogLine>,
 }
 
 /// One line of a run's log, for people.

@@ -105,6 +105,7 @@ fn slot_runs(
         args: trigger.args.clone(),
         error_handling: trigger.error_handling.unwrap_or(revisions.error_handling),
         ignore_previous_run: false,
+        state_key: None,
         slot: Some(Slot { trigger: trigger.id.clone(), at: Some(slot) }),
         replay_of: None,
         revisions: revisions.revisions.clone(),

@@ -154,7 +154,7 @@ async fn unopened(journal: &StoreJournal, staged: usize, unopened: Unopened) -> 
         Unopened::Damaged(checkpoint, error) => (checkpoint, error),
     };
     error!(%error, "the run can't be opened");
-    let entry = Entry { checkpoint: &checkpoint, changes: &Changes::default(), staged, log: None };
+    let entry = Entry { checkpoint: &checkpoint, changes: &Changes::default(), staged, log: Vec::new() };
     let code = Some("checkpoint_damaged".to_owned());
     let outcome = Outcome { status: Status::Failed, reason: Some(error.to_string()), code };
     let ended = journal.finish(entry, &outcome).await;
@@ -212,12 +212,11 @@ async fn try_parts(worker: &Worker, claim: &Claim) -> Result<Parts, LiveError> {
     facts.tenant_id = account.tenant_id.clone();
     let poison =
         claim.poison.clone().map(|story| ("poison", format!("the run {story}; it is not tried again")));
-    Ok(Parts {
-        plan: Plan::compile(&job, &integration),
-        integration: Some(integration),
-        facts,
-        unusable: poison,
-    })
+    let (plan, impossible) = match Plan::compile(&job, &integration) {
+        Ok(plan) => (plan, None),
+        Err(error) => (Plan::empty(), Some(("plan_impossible", error.to_string()))),
+    };
+    Ok(Parts { plan, integration: Some(integration), facts, unusable: poison.or(impossible) })
 }
 
 /// A run that can only be failed: with the reason, and without touching its source.

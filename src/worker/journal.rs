@@ -54,7 +54,9 @@ impl StoreJournal {
         let rev = self.rev.load(Ordering::Acquire) + 1;
         let fence = Fence { run: self.lease.run, epoch: self.lease.epoch, owner: &self.lease.owner, rev };
         let checkpoint = serde_json::to_vec(entry.checkpoint).unwrap_or_default();
-        let log = entry.log.as_ref().and_then(|line| serde_json::to_string(line).ok()).unwrap_or_default();
+        let lines: Vec<String> =
+            entry.log.iter().filter_map(|line| serde_json::to_string(line).ok()).collect();
+        let log = lines.join("\n");
         let what = Write {
             status,
             decided: entry.checkpoint.outcome.is_some(),

@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 
-use super::{Effect, Held, Machine};
+use super::expand::Parcel;
+use super::pages::Then;
+use super::{Effect, Machine};
 use crate::clock::Millis;
 use crate::definition::webhook::EventType;
-use crate::engine::checkpoint::{Staged, StagedPage, TroubleAbout};
+use crate::engine::checkpoint::{Staged, TroubleAbout};
 use crate::engine::event::Envelope;
 use crate::engine::plan::PlanNode;
-use crate::engine::seam::{Delivery, Page};
+use crate::engine::seam::Delivery;
 use crate::json::{Json, Unknown};
 use crate::run::{Outcome, Status};
 
@@ -27,7 +29,15 @@ impl Machine {
             let step = self.next_step(destination);
             let (id, body) = self.envelope(destination, event, step, now).seal(payload.as_str());
             let stage = self.put_new_stage(body);
-            let staged = Staged { destination, event, id, stage, page: None, unknown: Unknown::default() };
+            let staged = Staged {
+                destination,
+                event,
+                id,
+                stage,
+                page: None,
+                marks: None,
+                unknown: Unknown::default(),
+            };
             if self.checkpoint.outcome.is_some() {
                 self.checkpoint.terminal.push(staged);
             } else {
@@ -60,42 +70,13 @@ impl Machine {
         self.stage_event(EventType::RecordError, &payload, now);
     }
 
-    /// Stages the page in flight for the webhooks that have not acknowledged it and moves past it. Over the
-    /// stage budget a page that can be fetched again is let go: the run fetches it again when it wakes.
-    pub(super) fn stage_page(&mut self, held: &Held, now: Millis) {
-        let Some(frame) = self.top() else { return };
-        let (node, number) = (frame.node, frame.page);
-        let rest: Vec<usize> = (held.acknowledged..self.checkpoint.destinations.len())
-            .filter(|&destination| self.takes(destination, EventType::Record))
-            .collect();
-        let bytes: usize = rest.len() * held.page.body.len() + self.staged();
-        if held.page.replayable && bytes > self.run.stage_bytes_max {
-            return;
-        }
-        for destination in rest {
-            let (id, body, seq) = self.seal_held(destination, &held.page, node, number);
-            let stage = self.put_new_stage(body);
-            let (records, unknown) = (held.page.records.len() as u64, Unknown::default());
-            let page = Some(StagedPage { seq, node, records, unknown: unknown.clone() });
-            let event = EventType::Record;
-            self.checkpoint.outbox.push(Staged { destination, event, id, stage, page, unknown });
-        }
-        self.advance(&held.page, now);
+    /// The webhooks that take records, in order.
+    pub(super) fn takers_of_records(&self) -> Vec<usize> {
+        self.takers(EventType::Record)
     }
 
-    pub(super) fn skip_non_takers(&self, mut held: Held) -> Held {
-        while held.acknowledged < self.checkpoint.destinations.len()
-            && !self.takes(held.acknowledged, EventType::Record)
-        {
-            held.acknowledged += 1;
-        }
-        held
-    }
-
-    pub(super) fn deliver_held(&self, held: &Held) -> Effect {
-        let Some(frame) = self.top() else { return Effect::Save };
-        let (id, body, seq) = self.seal_held(held.acknowledged, &held.page, frame.node, frame.page);
-        Effect::Deliver(self.delivery(held.acknowledged, EventType::Record, id, body, Some(seq)))
+    pub(super) fn takes_records(&self, destination: usize) -> bool {
+        self.takes(destination, EventType::Record)
     }
 
     pub(super) fn deliver_staged(&self, staged: &Staged) -> Effect {
@@ -104,7 +85,7 @@ impl Machine {
         Effect::Deliver(self.delivery(staged.destination, staged.event, staged.id.clone(), body, seq))
     }
 
-    fn delivery(
+    pub(super) fn delivery(
         &self,
         destination: usize,
         event: EventType,
@@ -125,23 +106,40 @@ impl Machine {
         }
     }
 
-    fn seal_held(&self, destination: usize, page: &Page, node: usize, number: u32) -> (String, Bytes, u64) {
+    /// The event of a parcel: its id, its bytes and its number. `before` counts the parcels for the same webhook that
+    /// come before it and are not staged.
+    ///
+    /// The ordinal in a page's id is its number, not its step: other events that come between a page's first delivery
+    /// and its next one, after a crash, do not change what it is.
+    pub(super) fn seal_parcel(&self, parcel: &Parcel, then: &Then, before: u64) -> (String, Bytes, u64) {
+        let Parcel { node, destination, batch, .. } = parcel;
         let waiting = self.checkpoint.outbox.iter();
         let pages =
-            waiting.filter(|staged| staged.destination == destination && staged.page.is_some()).count();
-        let seq = self.checkpoint.destinations[destination].seq + pages as u64 + 1;
-        let node = &self.plan.nodes[node];
-        let restarts = self.top().map_or(0, |frame| frame.restarts);
+            waiting.filter(|staged| staged.destination == *destination && staged.page.is_some()).count();
+        let seq = self.checkpoint.destinations[*destination].seq + pages as u64 + before + 1;
+        let node = &self.plan.nodes[*node];
+        let (page, restarts) = self.top().map_or((1, 0), |frame| (frame.page, frame.restarts));
         let mut meta = self.meta(Some(node));
         meta["seq"] = seq.into();
-        meta["page"] = number.into();
-        meta["is_last_page"] = page.next.is_none().into();
+        meta["page"] = page.into();
+        meta["is_last_page"] = (!matches!(then, Then::Page(Some(_)))).into();
         if restarts > 0 {
             meta["restart"] = restarts.into();
         }
-        let envelope =
-            self.envelope(destination, EventType::Record, self.next_step(destination), self.checkpoint.at);
-        let (id, body) = envelope.seal_page(&node.resource, page, &Json::of(&meta));
+        if let Some((part, parts)) = parcel.part {
+            meta["part"] = part.into();
+            meta["parts"] = parts.into();
+        }
+        if let Some(serde_json::Value::Object(end)) = &parcel.end {
+            end.iter().for_each(|(name, value)| meta[name] = value.clone());
+        }
+        let mut meta = Json::of(&meta).as_str().to_owned();
+        if let Some(changes) = &parcel.changes {
+            meta.truncate(meta.len() - 1);
+            meta.push_str(&format!(",\"changes\":{changes}}}"));
+        }
+        let envelope = self.envelope(*destination, EventType::Record, seq, self.checkpoint.at);
+        let (id, body) = envelope.seal_records(&node.resource, batch, &meta);
         (id, body, seq)
     }
 
@@ -153,13 +151,19 @@ impl Machine {
         self.checkpoint.destinations[destination].step + (waiting + ending) as u64 + 1
     }
 
-    fn envelope(&self, destination: usize, event: EventType, step: u64, created_at: Millis) -> Envelope<'_> {
+    fn envelope(
+        &self,
+        destination: usize,
+        event: EventType,
+        ordinal: u64,
+        created_at: Millis,
+    ) -> Envelope<'_> {
         Envelope {
             run: self.run.request.id,
             environment: &self.run.request.environment,
             webhook: &self.checkpoint.destinations[destination].webhook,
             event,
-            step,
+            ordinal,
             created_at,
         }
     }

@@ -10,7 +10,7 @@ use crate::clock::Millis;
 use crate::definition::integration::OnUnauthorized;
 use crate::definition::job::ErrorHandling;
 use crate::definition::webhook::{DeliveryRetry, EventType};
-use crate::engine::checkpoint::{Limit, Trouble, TroubleAbout};
+use crate::engine::checkpoint::{Closing, Limit, Trouble, TroubleAbout};
 use crate::engine::seam::{Cursor, DeliveryError, FetchError};
 use crate::json::Json;
 use crate::run::{Outcome, Status};
@@ -79,7 +79,7 @@ impl Machine {
             "{error}. Mend the credentials of account {account:?}, then resume the run",
             account = account.as_str()
         );
-        self.decide(
+        self.fail_run(
             Outcome { status: Status::Failed, reason: Some(reason), code: Some("unauthorized".into()) },
             now,
         );
@@ -99,30 +99,49 @@ impl Machine {
         }
     }
 
-    /// A request failed for good: report it and skip the smallest step that makes sense, or end the run.
+    /// A step failed for good: report it and skip the smallest part that makes sense, or end the run.
     pub(super) fn failed_for_good(&mut self, error: FetchError, now: Millis) {
         self.unsaved = true;
         self.checkpoint.trouble = None;
+        self.arrived = None;
         let Some(node) = self.top().map(|frame| frame.node) else { return };
+        if !self.report(node, &error, now) {
+            return;
+        }
+        let root = self.checkpoint.root;
+        self.skip(error.skip_to);
+        self.flush_errors_of(root, now);
+    }
+
+    /// Reports an error of a node. False when it ends the run: always in the steps before it is completed, whose failure
+    /// fails it.
+    pub(super) fn report(&mut self, node: usize, error: &FetchError, now: Millis) -> bool {
+        self.unsaved = true;
         self.counts(node).errors += 1;
         let name = self.plan.nodes[node].name.clone();
+        let closing = self.checkpoint.moment == Some(Closing::Complete);
         match self.run.request.error_handling {
+            ErrorHandling::Ignore | ErrorHandling::Batch if closing => {
+                let reason = format!("node {name:?}, before the run was completed: {error}");
+                let code = Some("complete_failed".to_owned());
+                self.fail_run(Outcome { status: Status::Failed, reason: Some(reason), code }, now);
+                return false;
+            }
             ErrorHandling::FailFast => {
                 let reason = format!("node {name:?}: {error}");
                 let code = Some("record_error".to_owned());
-                return self.decide(Outcome { status: Status::Failed, reason: Some(reason), code }, now);
+                self.fail_run(Outcome { status: Status::Failed, reason: Some(reason), code }, now);
+                return false;
             }
-            ErrorHandling::Ignore => self.stage_record_error(&[self.record_error(&error)], false, now),
+            ErrorHandling::Ignore => self.stage_record_error(&[self.record_error(node, error)], false, now),
             ErrorHandling::Batch => {
-                let entry = self.record_error(&error);
+                let entry = self.record_error(node, error);
                 self.checkpoint.errors.push(entry);
             }
         }
         let reason: String = error.to_string().chars().take(INCOMPLETE_REASON_CHARS_MAX).collect();
         self.checkpoint.progress.incomplete.entry(name).or_insert(reason);
-        let root = self.checkpoint.root;
-        self.skip(error.skip_to);
-        self.flush_errors_of(root, now);
+        true
     }
 
     /// Sends collected errors once there are many, or when the resource of this root was left.
@@ -168,7 +187,7 @@ impl Machine {
         let parks = before.as_ref().map_or(0, |trouble| trouble.parks) + 1;
         let reason = format!("webhook {:?} does not acknowledge: {}", webhook.id.as_str(), error.message);
         if let Some(held) = self.held.take() {
-            self.stage_page(&held, now);
+            self.stage_held(held, now);
         }
         let exhausted = now.since(since) >= retry.give_up_after && before.is_some();
         if self.gave_up_before() || exhausted {
@@ -208,21 +227,18 @@ impl Machine {
         } else {
             self.checkpoint.outbox.first()
         };
-        staged.map_or_else(
-            || self.held.as_ref().map_or(0, |held| held.acknowledged),
-            |staged| staged.destination,
-        )
+        staged.map(|staged| staged.destination).or_else(|| self.held_destination()).unwrap_or_default()
     }
 
     /// Chance that is the same after a crash: a hash of the run and its position.
-    fn seed(&self, salt: u64) -> u64 {
+    pub(super) fn seed(&self, salt: u64) -> u64 {
         let steps: u64 = self.checkpoint.destinations.iter().map(|destination| destination.step).sum();
         let digest = Sha256::digest(format!("{}\n{steps}\n{salt}", self.run.request.id));
         digest[..8].iter().fold(0, |acc, byte| (acc << 8) | u64::from(*byte))
     }
 
-    fn record_error(&self, error: &FetchError) -> Json {
-        let node = self.top().map(|frame| &self.plan.nodes[frame.node]);
+    fn record_error(&self, node: usize, error: &FetchError) -> Json {
+        let node = Some(&self.plan.nodes[node]);
         Json::of(&serde_json::json!({
             "resource": node.map(|node| &node.resource),
             "method": node.map(|node| &node.method),

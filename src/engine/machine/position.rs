@@ -1,16 +1,16 @@
-//! Where in nested work a run is: a stack of frames, moved forward by acknowledged pages.
+//! Where in nested work a run is: a stack of frames, moved forward by batches that were passed.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::Machine;
-use crate::clock::Millis;
-use crate::engine::checkpoint::{Descent, Frame};
-use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page};
-use crate::json::{Json, Unknown};
+use super::scope::View;
+use crate::engine::checkpoint::{Closing, End, Frame};
+use crate::json::Json;
 use crate::run::Counts;
-use crate::template::{RenderError, Scope};
+use crate::template::Scope;
+
+/// The most elements that a request may loop on.
+const ELEMENTS_MAX: usize = 10_000;
 
 impl Machine {
     pub(super) fn top(&self) -> Option<&Frame> {
@@ -23,77 +23,57 @@ impl Machine {
         methods.entry(node.method.clone()).or_default()
     }
 
-    /// Moves past `page`, whose records are safe: first down to its records' children, then to the next page.
-    pub(super) fn advance(&mut self, page: &Page, now: Millis) {
-        self.unsaved = true;
-        let Some(frame) = self.top() else { return };
-        let (node, depth) = (frame.node, self.checkpoint.frames.len());
-        let root = self.checkpoint.root;
-        let descent = self.descend(node, page);
-        let pages_max = self.plan.nodes[node].pages_max;
-        let frame = &mut self.checkpoint.frames[depth - 1];
-        frame.descent = descent;
-        frame.skipped = 0;
-        let broken = match &page.next {
-            None => {
-                frame.done = true;
-                None
-            }
-            Some(next) if frame.guard.repeats(next) => Some(pagination_loop()),
-            Some(_) if frame.page >= pages_max => Some(too_many_pages(pages_max)),
-            Some(next) => {
-                frame.cursor = next.clone();
-                frame.page += 1;
-                None
-            }
-        };
-        match broken {
-            None => {
-                self.settle();
-                self.flush_errors_of(root, now);
-            }
-            Some(error) => self.failed_for_good(error, now),
+    /// The steps that are being done.
+    pub(super) fn sequence(&self) -> &[usize] {
+        match self.checkpoint.moment {
+            None => &self.plan.roots,
+            Some(Closing::Complete) => &self.plan.on_complete,
+            Some(Closing::Error) => &self.plan.on_error,
         }
     }
 
-    /// Stages what the children of `page`'s records need of them.
-    fn descend(&mut self, node: usize, page: &Page) -> Option<Descent> {
-        let plan = Arc::clone(&self.plan);
-        let node = &plan.nodes[node];
-        if node.children.is_empty() || page.records.is_empty() {
-            return None;
-        }
-        let projections: Vec<String> =
-            (0..page.records.len()).map(|index| node.keeps.of(page.record(index))).collect();
-        let text = format!("[{}]", projections.join(","));
-        let records: Vec<Json> = serde_json::from_str(&text).unwrap_or_default();
-        let stage = self.put_new_stage(Bytes::from(text));
-        let len = records.len();
-        self.parents.insert(stage.clone(), Arc::new(records));
-        Some(Descent { stage, len, index: 0, child: 0, unknown: Unknown::default() })
-    }
-
-    /// Brings the stack to the next thing to fetch, or empties it when all is read.
+    /// Brings the stack to the next thing to do, or empties it when all is done.
     pub(super) fn settle(&mut self) {
+        let plan = Arc::clone(&self.plan);
         while let Some(frame) = self.checkpoint.frames.last_mut() {
-            let children = &self.plan.nodes[frame.node].children;
+            let own = frame.node;
             if let Some(descent) = &mut frame.descent {
-                if descent.child >= children.len() {
+                let branch = &plan.nodes[descent.branch.unwrap_or(own)];
+                let again = [own];
+                let steps: &[usize] = match (descent.recursion, descent.whole) {
+                    (true, _) => &again,
+                    (false, true) => &branch.each_batch,
+                    (false, false) => &branch.each_record,
+                };
+                if !descent.whole && descent.child >= steps.len() {
                     descent.child = 0;
                     descent.index += 1;
                 }
-                if descent.index < descent.len {
-                    let child = children[descent.child];
-                    self.checkpoint.frames.push(Frame::start(child));
+                let recursion = descent.recursion;
+                let step = if descent.whole || descent.index < descent.len {
+                    steps.get(descent.child).copied()
+                } else if !recursion && !branch.each_batch.is_empty() {
+                    descent.whole = true;
+                    descent.child = 0;
+                    continue;
+                } else {
+                    None
+                };
+                if let Some(step) = step {
+                    self.begin(step, recursion);
                     break;
                 }
                 let stage = descent.stage.clone();
-                frame.descent = None;
-                self.parents.remove(&stage);
+                frame.descent = (!frame.further.is_empty()).then(|| frame.further.remove(0));
+                self.branches.remove(&stage);
                 self.drop_stage(&stage);
             } else if frame.done {
+                if self.next_part_of_step(own) {
+                    break;
+                }
                 self.checkpoint.frames.pop();
-                self.leave_list();
+                self.loops.remove(&self.checkpoint.frames.len());
+                self.leave_step();
             } else {
                 break;
             }
@@ -101,15 +81,50 @@ impl Machine {
         self.note_node();
     }
 
-    /// A list was read: on to the parent's next child, or to the next root.
-    fn leave_list(&mut self) {
+    /// Whether a step whose list was read has more to do: the next element it loops on, or what its end asks for.
+    fn next_part_of_step(&mut self, node: usize) -> bool {
+        let ends = self.ends_of(node);
+        let Some(frame) = self.checkpoint.frames.last_mut() else { return false };
+        if frame.reading.end == Some(End::Done) {
+            return false;
+        }
+        if frame.reading.elements.is_some_and(|elements| frame.reading.element + 1 < elements) {
+            frame.reading.element += 1;
+            frame.reading.since = None;
+            frame.rewind();
+            return true;
+        }
+        if frame.reading.end.is_none() && frame.reading.depth == 0 {
+            frame.reading.end = ends;
+        }
+        frame.reading.end.is_some()
+    }
+
+    fn begin(&mut self, step: usize, recursion: bool) {
+        let mut frame = Frame::start(step);
+        if recursion && let Some(above) = self.top() {
+            frame.reading.depth = above.reading.depth + 1;
+            frame.reading.element = above.reading.element;
+        }
+        self.checkpoint.frames.push(frame);
+        if recursion {
+            self.find_loop(self.checkpoint.frames.len() - 1);
+        }
+    }
+
+    /// A step is through: on to the next one, for the same record or batch, or of the run.
+    fn leave_step(&mut self) {
         if let Some(descent) = self.checkpoint.frames.last_mut().and_then(|parent| parent.descent.as_mut()) {
-            descent.child += 1;
+            if descent.recursion {
+                descent.index += 1;
+            } else {
+                descent.child += 1;
+            }
             return;
         }
         self.checkpoint.root += 1;
-        if let Some(&root) = self.plan.roots.get(self.checkpoint.root) {
-            self.checkpoint.frames.push(Frame::start(root));
+        if let Some(&step) = self.sequence().get(self.checkpoint.root) {
+            self.checkpoint.frames.push(Frame::start(step));
         }
     }
 
@@ -117,91 +132,43 @@ impl Machine {
         self.checkpoint.progress.node = self.top().map(|frame| self.plan.nodes[frame.node].name.clone());
     }
 
-    /// The request at the run's position; `None` when all is read.
-    pub(super) fn request(&self) -> Option<Result<FetchRequest, FetchError>> {
-        let frame = self.top()?;
-        let node = &self.plan.nodes[frame.node];
-        let rendered = || -> Result<FetchRequest, RenderError> {
-            let id = node.id.as_ref().map(|template| template.text(self)).transpose()?;
-            let body = match &node.body {
-                Some(body) => body.render(self)?,
-                None => None,
-            };
-            Ok(FetchRequest {
-                resource: node.resource.clone(),
-                method: node.method.clone(),
-                id,
-                query: node.query.render(self)?.unwrap_or_else(Json::empty_object),
-                body,
-                cursor: frame.cursor.clone(),
-                account: None,
-                attempts: None,
-                timeout: None,
-            })
-        };
-        Some(rendered().map_err(|error| FetchError {
-            kind: FetchErrorKind::Permanent,
-            status: None,
-            error: "placeholder_without_value".into(),
-            message: format!("node {:?}: {error}", node.name),
-            raw_response: None,
-            skip_to: None,
-        }))
-    }
-
-    /// The parents' records at hand, the nearest first: (node, record).
-    fn lineage(&self) -> impl Iterator<Item = (usize, &Json)> {
-        self.checkpoint.frames.iter().rev().filter_map(|frame| {
-            let descent = frame.descent.as_ref()?;
-            let record = self.parents.get(&descent.stage)?.get(descent.index)?;
-            Some((frame.node, record))
-        })
-    }
-}
-
-/// What a job's placeholders see.
-impl Scope for Machine {
-    fn lookup(&self, path: &[String]) -> Option<Json> {
-        let (root, rest) = path.split_first()?;
-        match root.as_str() {
-            "args" => self.run.request.args.get(rest),
-            "resources" => self
-                .lineage()
-                .find_map(|(node, record)| self.plan.nodes[node].strip(rest).map(|path| record.get(path)))
-                .flatten(),
-            "previous_run_date" if rest.is_empty() => {
-                Some(Json::string(&self.checkpoint.progress.previous_run_date.unwrap_or_default().rfc3339()))
+    /// The elements that the frames' requests loop on, of a position that was saved.
+    pub(super) fn find_loops(&mut self) {
+        for level in 0..self.checkpoint.frames.len() {
+            if self.checkpoint.frames[level].reading.opened || self.checkpoint.frames[level].reading.depth > 0
+            {
+                self.find_loop(level);
             }
-            "tenant_id" if rest.is_empty() => self.frozen.tenant_id.as_deref().map(Json::string),
-            "sync_job_run" => self.run_object(crate::run::Status::Running, None).get(rest),
-            "context" => self.frozen.context.get(rest),
-            _ => self.frozen.context.get(path),
         }
     }
-}
 
-fn pagination_loop() -> FetchError {
-    FetchError {
-        kind: FetchErrorKind::Permanent,
-        status: None,
-        error: "pagination_loop".into(),
-        message: "the source gave a cursor that it gave before; the list was read up to there. Check the \
-                  integration's pagination (cursor_path, has_next_path)"
-            .into(),
-        raw_response: None,
-        skip_to: None,
-    }
-}
-
-fn too_many_pages(pages_max: u32) -> FetchError {
-    FetchError {
-        kind: FetchErrorKind::Permanent,
-        status: None,
-        error: "too_many_pages".into(),
-        message: format!(
-            "the list has more than {pages_max} pages; raise the method's pages_max if that is right"
-        ),
-        raw_response: None,
-        skip_to: None,
+    /// The elements that the request of the frame at `level` loops on; why there are none.
+    pub(super) fn find_loop(&mut self, level: usize) -> Option<Result<usize, String>> {
+        let plan = Arc::clone(&self.plan);
+        let frame = &self.checkpoint.frames[level];
+        let path = plan.nodes[frame.node].request()?.loop_on.as_ref()?;
+        if frame.reading.depth > 0 {
+            let above = self.loops.get(&level.checked_sub(1)?)?.clone();
+            let len = above.len();
+            self.loops.insert(level, above);
+            return Some(Ok(len));
+        }
+        let shown = path.join(".");
+        let Some(value) = View::outside(self, level).lookup(path) else {
+            return Some(Err(format!("loop_on: there is no {shown:?}; it must name an array")));
+        };
+        let elements: Vec<Json> = match value.as_str().as_bytes().first() {
+            Some(b'[') => serde_json::from_str(value.as_str()).unwrap_or_default(),
+            Some(b'n') => Vec::new(),
+            Some(_) | None => vec![value],
+        };
+        let len = elements.len();
+        if len > ELEMENTS_MAX {
+            return Some(Err(format!(
+                "loop_on: {shown:?} has {len} elements, more than {ELEMENTS_MAX}; loop on the records of a request instead"
+            )));
+        }
+        self.loops.insert(level, Arc::new(elements));
+        Some(Ok(len))
     }
 }

@@ -14,13 +14,27 @@ fn full() -> Value {
             {
                 "node": 0, "cursor": { "token": "abc" }, "page": 11, "done": true, "skipped": 1, "restarts": 2,
                 "descent": { "stage": "s12", "len": 20, "index": 7, "child": 0 },
+                "further": [
+                    { "stage": "s13", "len": 2, "index": 0, "child": 0, "branch": 3, "whole": true, "recursion": true },
+                ],
+                "reading": {
+                    "opened": true, "elements": 5, "element": 2, "depth": 1, "digest": 7, "records": 40, "since": 3,
+                    "window": "2026-01-31", "high": "2026-02-01", "known": 9, "partial": true, "end": "marker",
+                },
                 "guard": { "remembered": 4_938_274_938_274_938_u64, "power": 8, "steps": 3 },
             },
             { "node": 1, "cursor": { "offset": 40 }, "page": 3 },
         ],
+        "moment": "complete",
+        "aside": {
+            "outcome": { "status": "failed", "reason": "why", "code": "word" }, "moment": "complete", "root": 2,
+            "frames": [{ "node": 4, "cursor": "start", "page": 1 }],
+        },
+        "spools": [{ "node": 5, "stages": ["s20"], "records": 3, "bytes": 90, "overfull": true }],
+        "remembered": 2,
         "destinations": [{ "webhook": "backend", "step": 212, "seq": 207 }],
         "outbox": [{
-            "destination": 0, "event": "sync_job_run:record", "id": "msg_1", "stage": "s44",
+            "destination": 0, "event": "sync_job_run:record", "id": "msg_1", "stage": "s44", "marks": "s46",
             "page": { "seq": 208, "node": 1, "records": 20 },
         }],
         "errors": [{ "resource": "tickets", "error": { "statusCode": 404 } }],
@@ -44,7 +58,8 @@ fn full() -> Value {
 /// Adds a member to every object that is ours and may grow: not to maps by name, nor to what others wrote. An outcome
 /// and counts are events' public parts, whose members are all known.
 fn grow(value: &mut Value) {
-    const CLOSED: [&str; 5] = ["cursor", "errors", "outcome", "resource_stats", "incomplete"];
+    const CLOSED: [&str; 7] =
+        ["cursor", "errors", "outcome", "resource_stats", "incomplete", "window", "high"];
     if let Value::Object(members) = value {
         members
             .iter_mut()
@@ -65,7 +80,7 @@ fn what_a_later_version_added_survives_at_every_level() {
     grow(&mut stored);
     let read = Checkpoint::read(stored.to_string().as_bytes()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), stored);
-    assert_eq!(stored.to_string().matches("\"later\"").count(), 12);
+    assert_eq!(stored.to_string().matches("\"later\"").count(), 17);
 }
 
 /// A later version's worker had the run in between, again and again: it goes on as ever, and what was added stays.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Millis;
-use crate::definition::integration::OnUnauthorized;
-use crate::definition::job::ErrorHandling;
+use crate::definition::SyncJob;
+use crate::definition::job::{ErrorHandling, Generation, Input, Node, NodeKind, Request, ResponseFormat};
 use crate::definition::webhook::{DeliveryRetry, EventType};
 use crate::engine::machine::{RunFacts, WebhookFacts};
-use crate::engine::plan::{Keeps, Plan, PlanNode};
+use crate::engine::plan::Plan;
 use crate::id::RunId;
 use crate::json::Json;
 use crate::run::{Revisions, RunRequest};
@@ -40,40 +40,82 @@ pub(super) fn draw(state: &mut u64, bound: u64) -> u64 {
     (z ^ (z >> 31)) % bound
 }
 
+/// A request as a job has it when it says nothing.
+pub(super) fn request(resource: &str) -> Request {
+    Request {
+        resource: resource.into(),
+        method: "list".into(),
+        account: None,
+        id: None,
+        query: Input::Tree(Tree::empty()),
+        body: None,
+        loop_on: None,
+        recurse: None,
+        persist: true,
+        response_format: ResponseFormat::default(),
+        changes: None,
+        incremental: None,
+        batch: None,
+        attempts: None,
+        timeout: None,
+        time_limit: None,
+        records_max: None,
+        pages_max: Some(100),
+        concurrency: 1,
+        end_of_resource: false,
+    }
+}
+
+pub(super) fn tree(json: &str) -> Tree {
+    Tree::from_json(&Json::parse(json).expect("JSON")).expect("templates")
+}
+
+pub(super) fn node(name: &str, parents: &[usize], kind: NodeKind) -> Node {
+    Node { name: name.into(), parents: parents.to_vec(), run_if: None, debug: false, kind }
+}
+
+pub(super) fn job(generation: Generation, nodes: Vec<Node>) -> SyncJob {
+    SyncJob {
+        id: "job".parse().expect("an id"),
+        label: "job".into(),
+        integration: None,
+        error_handling: ErrorHandling::Ignore,
+        consecutive_errors_max: 3,
+        generation,
+        arguments: None,
+        args_validation: None,
+        mutex_key: None,
+        state_key: None,
+        nodes,
+    }
+}
+
+pub(super) fn planned(job: &SyncJob) -> Plan {
+    let plan = Plan::outline(job).expect("a plan");
+    Plan { outage_budget: Duration::from_secs(1_000_000), ..plan }
+}
+
+/// A flat list of requests, some for each record of others.
 pub(super) fn random_plan(random: &mut u64) -> Plan {
     let count = 1 + draw(random, 5) as usize;
-    let mut nodes: Vec<PlanNode> = Vec::new();
+    let mut nodes: Vec<Node> = Vec::new();
     for index in 0..count {
         let parent = (index > 0 && draw(random, 10) < 6).then(|| draw(random, index as u64) as usize);
         let query = match parent {
             None => "{}".to_owned(),
             Some(parent) => format!("{{\"parent\":\"{{{{resources.{}.id}}}}\"}}", nodes[parent].name),
         };
-        nodes.push(PlanNode {
-            name: format!("n{index}"),
-            resource: format!("r{index}"),
-            method: "list".into(),
+        let request = Request {
             id: (draw(random, 4) == 0).then(|| Template::literal("x")),
-            query: Tree::from_json(&Json::parse(&query).expect("JSON")).expect("a template"),
-            body: None,
+            query: Input::Tree(tree(&query)),
             persist: draw(random, 5) > 0,
-            parent,
-            children: Vec::new(),
-            keeps: Keeps::Members(vec!["id".into()]),
-            pages_max: 100,
-        });
-        if let Some(parent) = parent {
-            nodes[parent].children.push(index);
-        }
+            concurrency: 1 + draw(random, 3) as u16,
+            ..request(&format!("r{index}"))
+        };
+        let parents: Vec<usize> = parent.into_iter().collect();
+        nodes.push(node(&format!("n{index}"), &parents, NodeKind::Request(Box::new(request))));
     }
-    let roots = (0..count).filter(|&index| nodes[index].parent.is_none()).collect();
-    Plan {
-        nodes,
-        roots,
-        consecutive_errors_max: 3,
-        outage_budget: Duration::from_secs(1_000_000),
-        on_unauthorized: OnUnauthorized::Fail,
-    }
+    planned(&job(Generation::Flat, nodes))
 }
 
 pub(super) fn random_facts(random: &mut u64, error_handling: ErrorHandling) -> RunFacts {
@@ -99,6 +141,7 @@ pub(super) fn random_facts(random: &mut u64, error_handling: ErrorHandling) -> R
             args: Json::empty_object(),
             error_handling,
             ignore_previous_run: false,
+            state_key: None,
             slot: None,
             replay_of: None,
             revisions: Revisions { job: "j".into(), integration: "i".into() },
@@ -115,20 +158,9 @@ pub(super) fn random_facts(random: &mut u64, error_handling: ErrorHandling) -> R
 
 /// One root node, for tests that don't care about the plan.
 pub(super) fn one_list_plan() -> Arc<Plan> {
-    let node = PlanNode {
-        name: "items".into(),
-        resource: "items".into(),
-        method: "list".into(),
-        id: None,
-        query: Tree::empty(),
-        body: None,
-        persist: true,
-        parent: None,
-        children: Vec::new(),
-        keeps: Keeps::Members(Vec::new()),
-        pages_max: 100,
-    };
-    Arc::new(Plan { nodes: vec![node], roots: vec![0], ..Plan::empty() })
+    let items = node("items", &[], NodeKind::Request(Box::new(request("items"))));
+    let plan = Plan::outline(&job(Generation::Flat, vec![items])).expect("a plan");
+    Arc::new(Plan { outage_budget: Duration::ZERO, ..plan })
 }
 
 /// One webhook that takes a run's whole chain, and the end of a stopped one.

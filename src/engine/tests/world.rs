@@ -11,12 +11,12 @@ use crate::clock::Millis;
 use crate::definition::job::ErrorHandling;
 use crate::definition::webhook::EventType;
 use crate::engine::checkpoint::Checkpoint;
-use crate::engine::machine::{Effect, Gate, Machine, RunFacts, WebhookFacts};
+use crate::engine::machine::{Effect, Gate, Machine, Mark, Recall, Remembered, RunFacts, WebhookFacts};
 use crate::engine::plan::Plan;
 use crate::engine::seam::{
     Cursor, Delivery, DeliveryError, FetchError, FetchErrorKind, FetchRequest, Page, Verdict,
 };
-use crate::json;
+use crate::json::{self, Json};
 use crate::run::{Outcome, Status};
 
 use super::plans::{draw, pages, random_facts, random_plan, record_ids};
@@ -75,6 +75,11 @@ pub(super) struct World {
     gate: Gate,
     received: Vec<Received>,
     spent: BTreeSet<String>,
+    /// State cells, by namespace and key.
+    cells: BTreeMap<(String, String), Option<Json>>,
+    /// What is remembered of records: set → id → (digest, order).
+    sets: BTreeMap<String, BTreeMap<String, (String, i64)>>,
+    watermarks: BTreeMap<String, Json>,
     steps: u64,
     deliveries: u64,
     pub(super) crashes: usize,
@@ -109,6 +114,9 @@ impl World {
             gate: Gate::default(),
             received: Vec::new(),
             spent: BTreeSet::new(),
+            cells: BTreeMap::new(),
+            sets: BTreeMap::new(),
+            watermarks: BTreeMap::new(),
             steps: 0,
             deliveries: 0,
             crashes: 0,
@@ -195,8 +203,16 @@ impl World {
                     self.permanent_failures += usize::from(permanent);
                     machine.fetched(result, self.gate, self.now);
                 }
+                Effect::Recall(what) => machine.recalled(self.recall(&what), self.now),
+                Effect::Remember(what) => {
+                    self.cells.insert((what.state_key, what.key), what.value);
+                    if self.dies() {
+                        return;
+                    }
+                    machine.remembered(Remembered::Written, self.now);
+                }
                 Effect::Deliver(delivery) => {
-                    let ahead = machine.ahead(self.now);
+                    let ahead = machine.ahead(self.now).into_iter().next();
                     let verdict = self.deliver(&delivery);
                     if self.dies() {
                         return;
@@ -233,7 +249,11 @@ impl World {
             Effect::Fetch(request) => assert_eq!(request, ahead),
             // Another webhook has the page still to get.
             Effect::Deliver(_) => {}
-            other @ (Effect::Save | Effect::Park(_) | Effect::Finish(_)) => {
+            other @ (Effect::Save
+            | Effect::Park(_)
+            | Effect::Finish(_)
+            | Effect::Recall(_)
+            | Effect::Remember(_)) => {
                 panic!("fetched ahead in vain: {other:?}")
             }
         }
@@ -253,7 +273,43 @@ impl World {
         for name in &changes.drop {
             self.stages.remove(name);
         }
+        let marks = changes.marks.clone();
+        marks.iter().for_each(|mark| self.mark(mark));
         self.saved = Some(serde_json::to_string(machine.checkpoint()).expect("a checkpoint is JSON"));
+    }
+
+    fn recall(&self, what: &Recall) -> Option<Json> {
+        let of = |set: &String| self.sets.get(set);
+        match what {
+            Recall::State { state_key, key } => self.cells.get(&(state_key.clone(), key.clone())).cloned()?,
+            Recall::Known { set, ids } => {
+                let known = |id: &String| of(set)?.get(id).map(|(digest, _)| digest.clone());
+                Some(Json::of(&ids.iter().map(known).collect::<Vec<_>>()))
+            }
+            Recall::Before { set, order, most } => {
+                let before = of(set).into_iter().flatten().filter(|(_, (_, own))| own < order);
+                Some(Json::of(&before.map(|(id, _)| id).take(*most).collect::<Vec<_>>()))
+            }
+            Recall::Size { set } => Some(Json::of(&of(set).map_or(0, BTreeMap::len))),
+            Recall::Watermark { set } => self.watermarks.get(set).cloned(),
+        }
+    }
+
+    fn mark(&mut self, mark: &Mark) {
+        match mark.clone() {
+            Mark::Seen { set, id, digest, order } => {
+                self.sets.entry(set).or_default().insert(id, (digest, order));
+            }
+            Mark::Gone { set, id } => {
+                self.sets.entry(set).or_default().remove(&id);
+            }
+            Mark::Trim { set, from } => {
+                self.sets.entry(set).or_default().retain(|_, (_, order)| *order >= from)
+            }
+            Mark::Watermark { set, value } => {
+                self.watermarks.insert(set, value);
+            }
+        }
     }
 
     pub(super) fn resume(&mut self) {
@@ -427,8 +483,8 @@ impl World {
             let node = &self.plan.nodes[index];
             for number in 0..pages(&node.resource, &parent) {
                 for id in record_ids(&node.resource, &parent, number) {
-                    lists.extend(node.children.iter().map(|&child| (child, id.clone())));
-                    if node.persist {
+                    lists.extend(node.each_record.iter().map(|&child| (child, id.clone())));
+                    if !node.targets.is_empty() {
                         expected.insert(id);
                     }
                 }

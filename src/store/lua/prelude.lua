@@ -161,7 +161,7 @@ local function unstage(id)
 end
 
 -- The write that every transition of a leased run begins with. ARGV, from `at` on:
---   run, epoch, owner, rev, status, decided ('1' or '0'), checkpoint, log line or '', bytes staged after it,
+--   run, epoch, owner, rev, status, decided ('1' or '0'), checkpoint, log lines parted by newlines, bytes staged after it,
 --   n, n × (stage name, bytes), m, m × stage name to drop
 -- Returns 'ok', 'done' when this very write happened before (its answer was lost), or 'lost'.
 -- When Redis is behind its owner (it lost saves, as a replica may have that became the primary), the owner can't go on
@@ -182,7 +182,7 @@ local function write(at)
   if tonumber(run[4]) + 1 ~= tonumber(rev) then return 'lost' end
   redis.call('HSET', run_key(id), 'rev', rev, 'status', ARGV[at + 4], 'decided', ARGV[at + 5],
     'checkpoint', ARGV[at + 6], 'crashes', '0', 'updated', NOW)
-  log(id, ARGV[at + 7])
+  for line in string.gmatch(ARGV[at + 7], '[^\n]+') do log(id, line) end
   staged(id, tonumber(ARGV[at + 8]))
   local stage = P .. 'stage:' .. id
   local puts = tonumber(ARGV[at + 9])

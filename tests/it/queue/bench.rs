@@ -170,6 +170,7 @@ pub(crate) fn request(environment: &EnvironmentId, account: &str, job: &str, cre
         args: Json::empty_object(),
         error_handling: ErrorHandling::Ignore,
         ignore_previous_run: false,
+        state_key: None,
         slot: None,
         replay_of: None,
         revisions: Revisions { job: "j".into(), integration: "i".into() },

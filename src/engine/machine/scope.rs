@@ -1,0 +1,247 @@
+//! What a job's placeholders and expressions see from where the run is.
+//!
+//! Values lie in layers: each frame of the run's position adds the element its request loops on, and the record (or the
+//! batch) for which further steps are done, with what was added to the context there. Nearer layers hide farther ones.
+
+use std::sync::Arc;
+
+use super::Machine;
+use crate::engine::batch::Batch;
+use crate::engine::checkpoint::{Closing, Descent};
+use crate::engine::context::Context;
+use crate::expression::{EvaluationError, Expression, World};
+use crate::json::Json;
+use crate::run::Status;
+use crate::template::Scope;
+
+/// A batch that lies staged while further steps are done for it.
+#[derive(Debug, Clone)]
+pub(super) struct Branch {
+    /// What is kept of its records.
+    pub(super) records: Arc<Vec<Json>>,
+    /// What was added to the context on the way to it; an object.
+    pub(super) context: Option<Json>,
+}
+
+impl Branch {
+    /// As it is staged: an array, or an object with the context beside it.
+    pub(super) fn text(records: &[String], context: Option<&Json>) -> String {
+        let records = format!("[{}]", records.join(","));
+        match context {
+            None => records,
+            Some(context) => format!("{{\"records\":{records},\"context\":{context}}}"),
+        }
+    }
+
+    /// From what was staged.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        #[derive(serde::Deserialize)]
+        struct Written {
+            records: Vec<Json>,
+            context: Json,
+        }
+        if bytes.first() == Some(&b'[') {
+            let records = Arc::new(serde_json::from_slice(bytes).ok()?);
+            return Some(Self { records, context: None });
+        }
+        let Written { records, context } = serde_json::from_slice(bytes).ok()?;
+        Some(Self { records: Arc::new(records), context: Some(context) })
+    }
+}
+
+/// One layer of a view.
+#[derive(Debug, Clone)]
+pub(super) struct Layer {
+    /// The node whose records these are.
+    node: usize,
+    value: Json,
+    context: Option<Json>,
+}
+
+impl Layer {
+    /// The whole batch of a node.
+    pub(super) fn batch(node: usize, batch: &Batch, single: bool, context: Option<&Json>) -> Self {
+        let text = if single && batch.len() == 1 { batch.record(0).to_owned() } else { batch.array() };
+        let value = Json::parse(&text).unwrap_or_else(|_| Json::null());
+        Self { node, value, context: context.cloned() }
+    }
+
+    /// One record of it.
+    pub(super) fn record(node: usize, record: &str, context: Option<&Json>) -> Self {
+        let value = Json::parse(record).unwrap_or_else(|_| Json::null());
+        Self { node, value, context: context.cloned() }
+    }
+}
+
+/// What is seen from the run's position, and from a batch that just came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'m> {
+    machine: &'m Machine,
+    /// How many frames count.
+    frames: usize,
+    /// The batch that is being looked at.
+    layer: Option<&'m Layer>,
+    /// The records that a destination sends.
+    payload: Option<&'m Json>,
+}
+
+impl<'m> View<'m> {
+    /// From the run's position.
+    pub(super) fn new(machine: &'m Machine) -> Self {
+        let frames = machine.checkpoint.frames.len();
+        Self { machine, frames, layer: None, payload: None }
+    }
+
+    /// From outside the frame at `level`: what its request can loop on.
+    pub(super) fn outside(machine: &'m Machine, level: usize) -> Self {
+        Self { frames: level, ..Self::new(machine) }
+    }
+
+    /// With a batch in front.
+    pub(super) fn with(self, layer: &'m Layer) -> Self {
+        Self { layer: Some(layer), ..self }
+    }
+
+    /// With what a destination sends.
+    pub(super) fn with_payload(self, payload: &'m Json) -> Self {
+        Self { payload: Some(payload), ..self }
+    }
+
+    /// What an expression gives here.
+    pub(super) fn evaluate(
+        self,
+        expression: &Expression,
+        salt: usize,
+    ) -> Result<Option<Json>, EvaluationError> {
+        expression.evaluate(&self.input(expression), &self.world(salt))
+    }
+
+    /// Whether an expression is true here.
+    pub(super) fn is_true(self, expression: &Expression, salt: usize) -> Result<bool, EvaluationError> {
+        expression.is_true(&self.input(expression), &self.world(salt))
+    }
+
+    /// The same wherever and however often the run's position is come to: the time kept with it, and chance drawn from it.
+    fn world(self, salt: usize) -> World {
+        World { now: self.machine.checkpoint.at, seed: self.machine.seed(salt as u64) }
+    }
+
+    /// The layers, the nearest first: a node with its record or batch, and what was added to the context there.
+    fn layers(self) -> impl Iterator<Item = (usize, Json, Option<Json>)> {
+        let near = self.layer.map(|layer| (layer.node, layer.value.clone(), layer.context.clone()));
+        let frames = self.machine.checkpoint.frames[..self.frames].iter().rev();
+        let far = frames.filter_map(move |frame| {
+            let descent = frame.descent.as_ref()?;
+            self.machine.at_hand(frame.node, descent)
+        });
+        near.into_iter().chain(far)
+    }
+
+    /// The elements that requests loop on, the nearest first: their path and the element.
+    fn elements(self) -> impl Iterator<Item = (&'m [String], Json)> {
+        let machine = self.machine;
+        (0..self.frames).rev().filter_map(move |level| {
+            let frame = &machine.checkpoint.frames[level];
+            let path = machine.plan.nodes[frame.node].request()?.loop_on.as_ref()?;
+            let elements = machine.loops.get(&level)?;
+            Some((path.as_slice(), elements.get(frame.reading.element)?.clone()))
+        })
+    }
+
+    fn status(self) -> Status {
+        match self.machine.checkpoint.moment {
+            None => Status::Running,
+            Some(Closing::Complete) => Status::Completed,
+            Some(Closing::Error) => Status::Failed,
+        }
+    }
+
+    /// The object that `expression` is evaluated with: only what it may read.
+    pub(super) fn input(self, expression: &Expression) -> Json {
+        let machine = self.machine;
+        let mut context = Context::default();
+        context.extend(&machine.frozen.context);
+        let layers: Vec<_> = self.layers().collect();
+        for (_, _, added) in layers.iter().rev() {
+            added.iter().for_each(|added| context.extend(added));
+        }
+        let mut set = |name: &str, value: &dyn Fn() -> Json| {
+            if expression.may_read(name) {
+                context.set(&[name], value());
+            }
+        };
+        set("args", &|| machine.run.request.args.clone());
+        set("context", &|| machine.frozen.context.clone());
+        set("tenant_id", &|| machine.frozen.tenant_id.as_deref().map_or_else(Json::null, Json::string));
+        set("sync_job_run", &|| machine.run_object(self.status(), None));
+        set("previous_run_date", &|| machine.previous_run_date());
+        set("total_records_size", &|| Json::of(&machine.records_read()));
+        if expression.may_read("resources") {
+            for (node, value, _) in layers.iter().rev() {
+                let node = &machine.plan.nodes[*node];
+                for address in [node.resource.split('/').collect::<Vec<_>>(), vec![node.name.as_str()]] {
+                    context.set(&[&["resources"], address.as_slice()].concat(), value.clone());
+                }
+            }
+        }
+        if let Some(payload) = self.payload {
+            context.set(&["payload"], payload.clone());
+        }
+        for (path, element) in self.elements().collect::<Vec<_>>().into_iter().rev() {
+            if path.first().is_some_and(|root| expression.may_read(root)) {
+                context.set(path, element);
+            }
+        }
+        context.json()
+    }
+}
+
+impl Scope for View<'_> {
+    fn lookup(&self, path: &[String]) -> Option<Json> {
+        let machine = self.machine;
+        for (looped, element) in self.elements() {
+            if let Some(rest) = path.strip_prefix(looped) {
+                return element.get(rest);
+            }
+        }
+        let (root, rest) = path.split_first()?;
+        match root.as_str() {
+            "args" => machine.run.request.args.get(rest),
+            "resources" => self
+                .layers()
+                .find_map(|(node, value, _)| machine.plan.nodes[node].strip(rest).map(|rest| value.get(rest)))
+                .flatten(),
+            "payload" => self.payload.and_then(|payload| payload.get(rest)),
+            "previous_run_date" if rest.is_empty() => Some(machine.previous_run_date()),
+            "total_records_size" if rest.is_empty() => Some(Json::of(&machine.records_read())),
+            "tenant_id" if rest.is_empty() => machine.frozen.tenant_id.as_deref().map(Json::string),
+            "sync_job_run" => machine.run_object(self.status(), None).get(rest),
+            "context" => machine.frozen.context.get(rest),
+            _ => {
+                let added = self.layers().find_map(|(_, _, added)| added?.get(path));
+                added.or_else(|| machine.frozen.context.get(path))
+            }
+        }
+    }
+}
+
+impl Machine {
+    /// The record for which the frame's next step is done, or the batch, with what was added to the context.
+    fn at_hand(&self, node: usize, descent: &Descent) -> Option<(usize, Json, Option<Json>)> {
+        let branch = self.branches.get(&descent.stage)?;
+        let value = if descent.whole {
+            Json::of(&branch.records.as_slice())
+        } else {
+            branch.records.get(descent.index)?.clone()
+        };
+        Some((descent.branch.unwrap_or(node), value, branch.context.clone()))
+    }
+
+    fn previous_run_date(&self) -> Json {
+        Json::string(&self.checkpoint.progress.previous_run_date.unwrap_or_default().rfc3339())
+    }
+
+    fn records_read(&self) -> u64 {
+        self.top().map_or(0, |frame| frame.reading.records)
+    }
+}

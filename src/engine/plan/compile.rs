@@ -1,0 +1,433 @@
+//! From a job's nodes to the plan's.
+
+use std::time::Duration;
+
+use super::inputs::Reads;
+use super::keeps::Keeps;
+use super::order::{Home, Order, Place};
+use super::{Collects, Plan, PlanError, PlanKind, PlanNode, Request, Target};
+use crate::definition::Integration;
+use crate::definition::integration::OnUnauthorized;
+use crate::definition::job::{self, Batching, Generation, Moment, Node, NodeKind, SyncJob};
+
+/// How many records a merged delivery holds when the job doesn't say.
+const MERGED_RECORDS_DEFAULT: u64 = 1000;
+/// How many bytes of records a merged delivery holds when the job doesn't say.
+const MERGED_BYTES_DEFAULT: u64 = 1 << 20;
+
+pub(super) fn plan(job: &SyncJob, integration: Option<&Integration>) -> Result<Plan, PlanError> {
+    let mut nodes: Vec<PlanNode> = job.nodes.iter().map(|node| plan_node(node, integration)).collect();
+    name_records(job, &mut nodes);
+    let mut places: Vec<Option<Place>> =
+        (0..nodes.len()).map(|index| place(job, &nodes, index)).collect::<Result<_, _>>()?;
+    let mut owners: Vec<usize> = (0..nodes.len()).map(|index| owner(job, index)).collect();
+    direct(job, &mut nodes);
+    for (index, node) in job.nodes.iter().enumerate() {
+        if is_flow(node) || matches!(node.kind, NodeKind::Spool { .. }) {
+            node.parents.iter().for_each(|parent| nodes[*parent].flows.push(index));
+        }
+    }
+    for merged in merge(&mut nodes) {
+        places.push(Some(Place::After(vec![merged])));
+        owners.push(owners.len());
+    }
+    let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+    let sequences = Order { places: &places, owners: &owners, names: &names }.sequences()?;
+    let of = |home: Home| sequences.get(&home).cloned().unwrap_or_default();
+    for index in 0..nodes.len() {
+        nodes[index].each_record = of(Home::EachRecord(index));
+        nodes[index].each_batch = of(Home::EachBatch(index));
+    }
+    for index in 0..nodes.len() {
+        nodes[index].keeps = Keeps::needed(&nodes, index);
+    }
+    let mut roots = of(Home::Root);
+    // What hangs on the start comes first, however the nodes were written.
+    roots.sort_by_key(|step| !matches!(nodes[*step].kind, PlanKind::Event(Moment::Start)));
+    check_once(&nodes, &roots)?;
+    Ok(Plan {
+        roots,
+        on_complete: of(Home::Complete),
+        on_error: of(Home::Error),
+        nodes,
+        state_key: job.state_key.clone(),
+        consecutive_errors_max: job.consecutive_errors_max,
+        outage_budget: integration.map_or(Duration::ZERO, |integration| integration.retry.outage_budget),
+        on_unauthorized: integration.map_or(OnUnauthorized::Fail, |integration| integration.on_unauthorized),
+    })
+}
+
+fn plan_node(node: &Node, integration: Option<&Integration>) -> PlanNode {
+    let (mut resource, mut method, mut batch) = (node.name.clone(), String::new(), None);
+    let kind = match &node.kind {
+        NodeKind::Request(request) => {
+            resource.clone_from(&request.resource);
+            method.clone_from(&request.method);
+            batch = request.batch;
+            PlanKind::Request(Box::new(plan_request(request, integration)))
+        }
+        NodeKind::Transform { expression, .. } => PlanKind::Transform(expression.clone()),
+        NodeKind::AddContext { expression } => PlanKind::AddContext(expression.clone()),
+        NodeKind::Spool { records_max, bytes_max, .. } => {
+            PlanKind::Spool(Collects { records_max: *records_max, bytes_max: *bytes_max, overflows: false })
+        }
+        NodeKind::Destination(destination) => PlanKind::Destination(Box::new(destination.clone())),
+        NodeKind::Event(moment) => PlanKind::Event(*moment),
+        NodeKind::GetState { key, default } => {
+            PlanKind::GetState { key: key.clone(), default: default.clone() }
+        }
+        NodeKind::UpdateState { key, value } => {
+            PlanKind::UpdateState { key: key.clone(), value: value.clone() }
+        }
+        NodeKind::DeleteState { key } => PlanKind::DeleteState { key: key.clone() },
+    };
+    PlanNode {
+        name: node.name.clone(),
+        resource,
+        method,
+        run_if: node.run_if.clone(),
+        debug: node.debug,
+        kind,
+        targets: Vec::new(),
+        batch,
+        flows: Vec::new(),
+        each_record: Vec::new(),
+        each_batch: Vec::new(),
+        keeps: Keeps::Whole,
+    }
+}
+
+fn plan_request(request: &job::Request, integration: Option<&Integration>) -> Request {
+    let declared = integration
+        .filter(|_| request.account.is_none())
+        .and_then(|integration| integration.method(&request.resource, &request.method));
+    let pages_max = request.pages_max.or(declared.map(|method| method.pages_max)).unwrap_or(u32::MAX);
+    Request {
+        account: request.account.clone(),
+        id: request.id.clone(),
+        query: request.query.clone(),
+        body: request.body.clone(),
+        loop_on: request.loop_on.clone(),
+        recurse: request.recurse.clone(),
+        response_format: request.response_format,
+        changes: request.changes.clone(),
+        incremental: request.incremental.clone(),
+        attempts: request.attempts,
+        timeout: request.timeout,
+        time_limit: request.time_limit,
+        records_max: request.records_max,
+        pages_max,
+        concurrency: request.concurrency,
+        end_of_resource: request.end_of_resource,
+    }
+}
+
+/// Records keep the address of the request they came from, through transforms and spools.
+fn name_records(job: &SyncJob, nodes: &mut [PlanNode]) {
+    for index in 0..nodes.len() {
+        let mut sources: Vec<usize> = Vec::new();
+        let mut open = vec![index];
+        let mut seen = vec![false; nodes.len()];
+        while let Some(here) = open.pop() {
+            if std::mem::replace(&mut seen[here], true) {
+                continue;
+            }
+            match &job.nodes[here].kind {
+                NodeKind::Request(_) => sources.push(here),
+                NodeKind::Transform { .. } | NodeKind::AddContext { .. } | NodeKind::Spool { .. } => {
+                    open.extend(&job.nodes[here].parents);
+                }
+                NodeKind::Destination(_)
+                | NodeKind::Event(_)
+                | NodeKind::GetState { .. }
+                | NodeKind::UpdateState { .. }
+                | NodeKind::DeleteState { .. } => {}
+            }
+        }
+        let Some((first, rest)) = sources.split_first().filter(|_| job.nodes[index].request().is_none())
+        else {
+            continue;
+        };
+        if rest.iter().all(|other| nodes[*other].resource == nodes[*first].resource) {
+            let (resource, method) = (nodes[*first].resource.clone(), nodes[*first].method.clone());
+            (nodes[index].resource, nodes[index].method) = (resource, method);
+        }
+    }
+}
+
+fn is_flow(node: &Node) -> bool {
+    matches!(node.kind, NodeKind::Transform { .. } | NodeKind::AddContext { .. }) && !node.parents.is_empty()
+}
+
+/// The step that brings the batches of `index`: itself, or that of the first node it depends on.
+fn owner(job: &SyncJob, index: usize) -> usize {
+    let mut here = index;
+    for _ in 0..job.nodes.len() {
+        match job.nodes[here].parents.first() {
+            Some(parent) if is_flow(&job.nodes[here]) => here = *parent,
+            Some(_) | None => break,
+        }
+    }
+    here
+}
+
+/// How the node at `index` comes to be done; `None` when it is no step.
+fn place(job: &SyncJob, nodes: &[PlanNode], index: usize) -> Result<Option<Place>, PlanError> {
+    let node = &job.nodes[index];
+    let parents = &node.parents;
+    Ok(match &node.kind {
+        NodeKind::Destination(_) => None,
+        NodeKind::Transform { .. } | NodeKind::AddContext { .. } if !parents.is_empty() => None,
+        NodeKind::Event(Moment::Complete) => Some(Place::Top(Home::Complete)),
+        NodeKind::Event(Moment::Error) => Some(Place::Top(Home::Error)),
+        _ if parents.is_empty() => Some(Place::Top(Home::Root)),
+        NodeKind::Request(_) => Some(request_place(job, nodes, index)?),
+        NodeKind::Spool { .. } => Some(Place::After(parents.clone())),
+        NodeKind::Event(_)
+        | NodeKind::GetState { .. }
+        | NodeKind::UpdateState { .. }
+        | NodeKind::DeleteState { .. }
+        | NodeKind::Transform { .. }
+        | NodeKind::AddContext { .. } => Some(match parents.as_slice() {
+            [one] if has_records(job, *one) => within(Home::EachBatch(*one)),
+            [one] => within(Home::EachRecord(*one)),
+            _ => Place::After(parents.clone()),
+        }),
+    })
+}
+
+fn within(home: Home) -> Place {
+    Place::Within { home, after: Vec::new() }
+}
+
+/// Whether the batches of `index` are records, rather than a moment or a value.
+fn has_records(job: &SyncJob, index: usize) -> bool {
+    source(job, index).is_some()
+}
+
+/// The node whose records a batch of `index` holds: added context passes on what it got.
+fn source(job: &SyncJob, index: usize) -> Option<usize> {
+    let mut here = index;
+    for _ in 0..job.nodes.len() {
+        match &job.nodes[here].kind {
+            NodeKind::Request(_) | NodeKind::Spool { .. } | NodeKind::Transform { .. } => return Some(here),
+            NodeKind::AddContext { .. } => here = *job.nodes[here].parents.first()?,
+            NodeKind::Destination(_)
+            | NodeKind::Event(_)
+            | NodeKind::GetState { .. }
+            | NodeKind::UpdateState { .. }
+            | NodeKind::DeleteState { .. } => return None,
+        }
+    }
+    None
+}
+
+/// A request is made for each record of the parent whose records it speaks of; once for each batch, when it speaks of
+/// the batch or of what was added to the context; and once, after its parents, when it uses nothing of theirs. In a
+/// flat list it is always made for each record.
+fn request_place(job: &SyncJob, nodes: &[PlanNode], index: usize) -> Result<Place, PlanError> {
+    let parents = &job.nodes[index].parents;
+    let reads = Reads::of(&nodes[index]);
+    let mut homes: Vec<(usize, Home)> = Vec::new();
+    for &parent in parents {
+        let home = match source(job, parent) {
+            None => Some(Home::EachRecord(parent)),
+            Some(_) if job.generation == Generation::Flat => Some(Home::EachRecord(parent)),
+            Some(source) => {
+                let own = [parent, source];
+                match used(nodes, &own, &reads, job.nodes[index].request()) {
+                    Use::Record => Some(Home::EachRecord(parent)),
+                    Use::Batch => Some(Home::EachBatch(parent)),
+                    Use::Nothing if source == parent => None,
+                    Use::Nothing => Some(Home::EachBatch(parent)),
+                }
+            }
+        };
+        homes.extend(home.map(|home| (parent, home)));
+    }
+    let (parent, home) = match homes.as_slice() {
+        [] => return Ok(Place::After(parents.clone())),
+        [one] => *one,
+        several => innermost(job, several).ok_or_else(|| {
+            let names: Vec<String> =
+                several.iter().map(|(parent, _)| format!("{:?}", nodes[*parent].name)).collect();
+            PlanError(format!(
+                "node {:?} uses the records of {}, and none of these depends on the others; collect them in a spool \
+                 and join them in a transform",
+                nodes[index].name,
+                names.join(" and ")
+            ))
+        })?,
+    };
+    let after = parents
+        .iter()
+        .copied()
+        .filter(|other| *other != parent && !homes.iter().any(|(used, _)| used == other))
+        .collect();
+    Ok(Place::Within { home, after })
+}
+
+/// Of several parents the one that depends on all others.
+fn innermost(job: &SyncJob, homes: &[(usize, Home)]) -> Option<(usize, Home)> {
+    homes.iter().copied().find(|(parent, _)| {
+        let above = job.ancestors(*parent);
+        homes.iter().all(|(other, _)| other == parent || above.contains(other))
+    })
+}
+
+enum Use {
+    Record,
+    Batch,
+    Nothing,
+}
+
+/// What a request uses of a parent's batch, which is found under the names of `own`.
+fn used(nodes: &[PlanNode], own: &[usize], reads: &Reads, request: Option<&job::Request>) -> Use {
+    let rest = |path: &[String]| {
+        let (root, rest) = path.split_first()?;
+        let rest = (root == "resources").then_some(rest)?;
+        own.iter().find_map(|node| nodes[*node].strip(rest)).map(<[String]>::len)
+    };
+    if request.and_then(|request| request.loop_on.as_ref()).is_some_and(|path| rest(path).is_some()) {
+        return Use::Record;
+    }
+    let used: Vec<usize> = reads.paths.iter().filter_map(|path| rest(path)).collect();
+    if reads.anything || used.iter().any(|steps| *steps > 0) {
+        Use::Record
+    } else if used.is_empty() {
+        Use::Nothing
+    } else {
+        Use::Batch
+    }
+}
+
+/// Where each node's batches go: to the destinations that name it, or to all webhooks where there are none.
+fn direct(job: &SyncJob, nodes: &mut [PlanNode]) {
+    let mut has_destinations = false;
+    for (index, node) in job.nodes.iter().enumerate() {
+        if let NodeKind::Destination(destination) = &node.kind {
+            has_destinations = true;
+            for taken in &destination.takes {
+                nodes[*taken].targets.push(Target::Destination(index));
+            }
+        }
+    }
+    if has_destinations {
+        return;
+    }
+    for (index, node) in job.nodes.iter().enumerate() {
+        let persist = match &node.kind {
+            NodeKind::Request(request) => request.persist,
+            NodeKind::Transform { persist, .. } | NodeKind::Spool { persist, .. } => *persist,
+            NodeKind::AddContext { .. }
+            | NodeKind::Destination(_)
+            | NodeKind::Event(_)
+            | NodeKind::GetState { .. }
+            | NodeKind::UpdateState { .. }
+            | NodeKind::DeleteState { .. } => false,
+        };
+        if persist {
+            nodes[index].targets.push(Target::All);
+        }
+    }
+}
+
+/// Puts a spool that overflows between a node and each target for which small pages are merged. Returns the nodes
+/// whose batches the new ones, at the end of `nodes`, collect.
+fn merge(nodes: &mut Vec<PlanNode>) -> Vec<usize> {
+    let mut merged = Vec::new();
+    for index in 0..nodes.len() {
+        let targets = std::mem::take(&mut nodes[index].targets);
+        let (together, direct): (Vec<Target>, Vec<Target>) = targets
+            .into_iter()
+            .partition(|target| batching(nodes, index, *target).is_some_and(|batch| batch.merge));
+        nodes[index].targets = direct;
+        for target in together {
+            let batch = batching(nodes, index, target);
+            let collects = Collects {
+                records_max: batch.and_then(|batch| batch.records_max).unwrap_or(MERGED_RECORDS_DEFAULT),
+                bytes_max: batch.and_then(|batch| batch.bytes_max).unwrap_or(MERGED_BYTES_DEFAULT),
+                overflows: true,
+            };
+            let node = &nodes[index];
+            let spool = PlanNode {
+                name: node.name.clone(),
+                resource: node.resource.clone(),
+                method: node.method.clone(),
+                run_if: None,
+                debug: false,
+                kind: PlanKind::Spool(collects),
+                targets: vec![target],
+                batch,
+                flows: Vec::new(),
+                each_record: Vec::new(),
+                each_batch: Vec::new(),
+                keeps: Keeps::Members(Vec::new()),
+            };
+            let at = nodes.len();
+            nodes[index].flows.push(at);
+            nodes.push(spool);
+            merged.push(index);
+        }
+    }
+    merged
+}
+
+/// How batches of `nodes[index]` are divided for `target`.
+pub(super) fn batching(nodes: &[PlanNode], index: usize, target: Target) -> Option<Batching> {
+    let of_target = match target {
+        Target::All => None,
+        Target::Destination(destination) => match &nodes[destination].kind {
+            PlanKind::Destination(destination) => destination.batch,
+            PlanKind::Request(_)
+            | PlanKind::Spool(_)
+            | PlanKind::GetState { .. }
+            | PlanKind::UpdateState { .. }
+            | PlanKind::DeleteState { .. }
+            | PlanKind::Event(_)
+            | PlanKind::Transform(_)
+            | PlanKind::AddContext(_) => None,
+        },
+    };
+    of_target.or(nodes[index].batch)
+}
+
+/// What is remembered of a node's records is of one whole list: one that is read once in a run.
+fn check_once(nodes: &[PlanNode], roots: &[usize]) -> Result<(), PlanError> {
+    let mut once: Vec<usize> = roots.to_vec();
+    let mut at = 0;
+    while let Some(&step) = once.get(at) {
+        at += 1;
+        if !nodes[step].has_records() {
+            let mut flows = vec![step];
+            while let Some(node) = flows.pop() {
+                once.extend(
+                    nodes[node]
+                        .each_record
+                        .iter()
+                        .filter(|below| !once.contains(below))
+                        .copied()
+                        .collect::<Vec<_>>(),
+                );
+                flows.extend(
+                    nodes[node]
+                        .flows
+                        .iter()
+                        .filter(|flow| matches!(nodes[**flow].kind, PlanKind::AddContext(_))),
+                );
+            }
+        }
+    }
+    for (index, node) in nodes.iter().enumerate() {
+        let Some(request) = node.request() else { continue };
+        let remembers = request.changes.is_some() || request.incremental.is_some();
+        if remembers && !once.contains(&index) {
+            return Err(PlanError(format!(
+                "node {:?}: changes, delete_tracking and incremental need a list that is read once in a run; this one is \
+                 read for each record of another node, or when the run ends",
+                node.name
+            )));
+        }
+    }
+    Ok(())
+}

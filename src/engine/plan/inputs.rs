@@ -1,0 +1,102 @@
+//! What a node's fields may read of the context.
+
+use super::{PlanKind, PlanNode, Request};
+use crate::definition::job::Input;
+use crate::expression::Expression;
+use crate::template::{Template, Tree};
+
+/// The paths a node may look up.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    /// Those that are written down.
+    pub(super) paths: Vec<Vec<String>>,
+    /// Whether an expression may read records in a way that can't be told.
+    pub(super) anything: bool,
+}
+
+impl Reads {
+    /// Of a node's own fields.
+    pub(super) fn of(node: &PlanNode) -> Self {
+        let mut reads = Self::default();
+        reads.maybe_expression(node.run_if.as_ref());
+        match &node.kind {
+            PlanKind::Request(request) => reads.request(request),
+            PlanKind::Transform(expression) | PlanKind::AddContext(expression) => {
+                reads.expression(expression)
+            }
+            PlanKind::GetState { key, default } => {
+                reads.template(key);
+                reads.tree(default);
+            }
+            PlanKind::UpdateState { key, value } => {
+                reads.template(key);
+                reads.input(value);
+            }
+            PlanKind::DeleteState { key } => reads.template(key),
+            PlanKind::Destination(destination) => {
+                reads.template(&destination.webhook);
+                reads.maybe_expression(destination.expression.as_ref());
+            }
+            PlanKind::Spool(_) | PlanKind::Event(_) => {}
+        }
+        reads
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.paths.extend(other.paths);
+        self.anything |= other.anything;
+    }
+
+    fn request(&mut self, request: &Request) {
+        self.input(&request.query);
+        request.account.iter().chain(&request.id).for_each(|template| self.template(template));
+        request.body.iter().for_each(|body| self.input(body));
+        self.paths.extend(request.loop_on.clone());
+        if let Some(recurse) = &request.recurse {
+            recurse.condition.iter().chain(&recurse.id).for_each(|template| self.template(template));
+            self.tree(&recurse.query);
+        }
+        if let Some(changes) = &request.changes {
+            self.tree(&changes.scope);
+        }
+        request.incremental.iter().filter_map(|incremental| incremental.start.as_ref()).for_each(|start| {
+            self.template(start);
+        });
+    }
+
+    fn template(&mut self, template: &Template) {
+        self.paths.extend(template.paths());
+    }
+
+    fn tree(&mut self, tree: &Tree) {
+        self.paths.extend(tree.paths());
+    }
+
+    fn input(&mut self, input: &Input) {
+        match input {
+            Input::Tree(tree) => self.tree(tree),
+            Input::Expression(expression) => self.expression(expression),
+        }
+    }
+
+    fn expression(&mut self, expression: &Expression) {
+        match paths_of(expression) {
+            Some(paths) => self.paths.extend(paths),
+            None => self.anything = true,
+        }
+    }
+
+    fn maybe_expression(&mut self, expression: Option<&Expression>) {
+        expression.into_iter().for_each(|expression| self.expression(expression));
+    }
+}
+
+/// The paths an expression reads; `None` when that can't be told.
+fn paths_of(expression: &Expression) -> Option<Vec<Vec<String>>> {
+    (!expression.may_read("resources")).then(Vec::new)
+}
+
+/// Whether `input` is made by an expression.
+pub(super) fn computes(input: &Input) -> bool {
+    matches!(input, Input::Expression(_))
+}
