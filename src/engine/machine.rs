@@ -112,6 +112,8 @@ pub struct Machine {
     held: Option<Held>,
     /// A page whose records are being compared with what is known.
     arrived: Option<Arrival>,
+    /// How many records the batch has that is being looked at.
+    arriving: u64,
     /// What the last [`Effect::Recall`] was for.
     asked: Option<Asked>,
     /// Whether every node is noted, not only those that say `debug`.
@@ -193,6 +195,7 @@ impl Machine {
             loops: BTreeMap::new(),
             held: None,
             arrived: None,
+            arriving: 0,
             asked: None,
             traced: false,
             notes: Vec::new(),
@@ -261,6 +264,7 @@ impl Machine {
             loops: BTreeMap::new(),
             held: None,
             arrived: None,
+            arriving: 0,
             asked: None,
             traced: false,
             notes: Vec::new(),
@@ -323,9 +327,10 @@ impl Machine {
             return Some(park);
         }
         if let Some(held) = &self.held {
-            return Some(self.deliver_held(held));
+            return Some(if self.unsaved { Effect::Save } else { self.deliver_held(held) });
         }
-        if self.unsaved {
+        // What needs nothing of the world is done before the save, and saved with what came before it.
+        if self.unsaved && !self.is_next_local() {
             return Some(Effect::Save);
         }
         self.work(now)

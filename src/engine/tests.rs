@@ -4,6 +4,7 @@
 
 mod driver;
 mod evolve;
+mod graphs;
 mod plans;
 mod world;
 

@@ -30,7 +30,6 @@ impl Machine {
             self.sequence().first().map(|&step| Frame::start(step)).into_iter().collect();
         self.loops.clear();
         self.note_node();
-        self.unsaved = true;
     }
 
     /// The run fails: what the job does about that is done first, when its webhooks take anything.
@@ -49,6 +48,7 @@ impl Machine {
             unknown: Unknown::default(),
         }));
         self.enter(Closing::Error);
+        self.unsaved = true;
     }
 
     /// Decides how the run ends, once, and stages its terminal events. A run that was about to fail is where it was

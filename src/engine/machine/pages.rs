@@ -1,5 +1,7 @@
 //! A batch from its arrival to the position after it: what follows from it is delivered, then it is passed.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::expand::{Chunk, Expansion, Parcel, inner, node_error};
@@ -26,12 +28,18 @@ pub(super) struct Arrival {
     pub(super) changes: Option<Vec<Json>>,
     /// What is remembered once it is acknowledged.
     pub(super) marks: Vec<Mark>,
+    /// How many records came, of which `batch` may be only some.
+    pub(super) brought: u64,
+    /// How many of them were not known before, where that is tracked.
+    pub(super) added: u64,
 }
 
 impl Arrival {
     /// What a step without pages brings.
     pub(super) fn step(batch: Batch) -> Self {
-        Self { batch, then: Then::Done, replayable: true, changes: None, marks: Vec::new() }
+        let brought = batch.len() as u64;
+        let (changes, marks) = (None, Vec::new());
+        Self { batch, then: Then::Done, replayable: true, changes, marks, brought, added: 0 }
     }
 }
 
@@ -53,6 +61,22 @@ pub(super) struct Held {
     then: Then,
     /// The parcel that is being delivered.
     next: usize,
+    /// How many records came, and how many of them were not known before.
+    brought: u64,
+    added: u64,
+}
+
+impl Held {
+    fn of(expansion: Expansion, then: Then) -> Self {
+        Self { expansion, then, next: 0, brought: 0, added: 0 }
+    }
+
+    /// Whether no webhook gets more than one of its parcels.
+    fn is_one_each(&self) -> bool {
+        let destinations: BTreeSet<usize> =
+            self.expansion.parcels.iter().map(|parcel| parcel.destination).collect();
+        destinations.len() == self.expansion.parcels.len()
+    }
 }
 
 impl Machine {
@@ -82,14 +106,7 @@ impl Machine {
                 next = None;
             }
         }
-        frame.reading.records += batch.len() as u64;
-        let arrival = Arrival {
-            batch,
-            then: Then::Page(next),
-            replayable: page.replayable,
-            changes: None,
-            marks: Vec::new(),
-        };
+        let arrival = Arrival { then: Then::Page(next), replayable: page.replayable, ..Arrival::step(batch) };
         if request.changes.is_some() || request.incremental.is_some() {
             self.arrived = Some(arrival);
         } else {
@@ -100,37 +117,41 @@ impl Machine {
     /// Looks what follows from a batch and sees to its delivery.
     pub(super) fn arrive(&mut self, arrival: Arrival, now: Millis) {
         let Some(frame) = self.top() else { return };
-        let Arrival { batch, then, replayable, changes, marks } = arrival;
+        let Arrival { batch, then, replayable, changes, marks, brought, added } = arrival;
         let step = frame.node;
+        self.arriving = brought;
         let single = batch.len() == 1 && !self.plan.nodes[step].lists();
         let mut expansion = self.expand(step, &batch, single, changes.as_deref());
         expansion.marks.extend(marks);
         if matches!(self.plan.nodes[step].kind, PlanKind::Spool(_)) {
             expansion.emptied.push(step);
         }
-        self.hold(Held { expansion, then, next: 0 }, replayable, now);
+        self.hold(Held { brought, added, ..Held::of(expansion, then) }, replayable, now);
     }
 
     /// What a step that only computes gave.
     pub(super) fn hold_step(&mut self, expansion: Expansion, now: Millis) {
-        self.hold(Held { expansion, then: Then::Done, next: 0 }, true, now);
+        self.hold(Held::of(expansion, Then::Done), true, now);
     }
 
     /// Delivers what follows from a batch: at once and unstaged when it is one delivery that can be made again, else
-    /// staged before the first send (rule 6), as far as the budget goes.
+    /// staged before the first send (rule 6). Over the stage budget it goes unstaged where each webhook gets one
+    /// delivery, which is the last one that a crash repeats; else it is let go, and made again when there is room.
     pub(super) fn hold(&mut self, held: Held, replayable: bool, now: Millis) {
+        self.arriving = 0;
         match held.expansion.parcels.len() {
             0 => self.pass(held, 0, now),
             1 if replayable => self.held = Some(held),
-            _ if replayable && !self.fits(&held) => self.held = Some(held),
-            _ => self.stage(held, now),
+            _ if !replayable || self.fits(&held) => self.stage(held, now),
+            _ if held.is_one_each() => self.held = Some(held),
+            _ => self.source_trouble(TroubleAbout::Source, no_room(self.run.stage_bytes_max), now),
         }
     }
 
     /// Holds a batch whose parcels were made by hand.
     pub(super) fn hold_parcels(&mut self, parcels: Vec<Parcel>, marks: Vec<Mark>, now: Millis) {
         let expansion = Expansion { parcels, marks, ..Expansion::default() };
-        self.hold(Held { expansion, then: Then::Stay, next: 0 }, true, now);
+        self.hold(Held::of(expansion, Then::Stay), true, now);
     }
 
     fn fits(&self, held: &Held) -> bool {
@@ -217,7 +238,9 @@ impl Machine {
 
     /// Moves past a batch, of which the last `staged` events of the outbox are: its records are safe.
     fn pass(&mut self, held: Held, staged: usize, now: Millis) {
-        self.unsaved = true;
+        // What only computes comes out the same again: by itself it is not worth a save.
+        let asked = self.top().is_some_and(|frame| self.plan.nodes[frame.node].request().is_some());
+        self.unsaved |= asked || !held.expansion.parcels.is_empty();
         let Expansion { chunks, emptied, below, errors, marks, notes, .. } = held.expansion;
         self.notes.extend(notes);
         self.remember_marks(marks, staged);
@@ -241,6 +264,10 @@ impl Machine {
                 recursion: below.recursion,
                 unknown: Unknown::default(),
             });
+        }
+        if let Some(frame) = self.checkpoint.frames.last_mut() {
+            frame.reading.records += held.brought;
+            frame.reading.known = frame.reading.known.map(|known| known + held.added);
         }
         let root = self.checkpoint.root;
         let broken = self.move_on(held.then, descents);
@@ -377,6 +404,20 @@ fn pagination_loop() -> FetchError {
 fn too_many_pages(pages_max: u32) -> FetchError {
     let message = format!("the list has more than {pages_max} pages; raise pages_max if that is right");
     permanent("too_many_pages", message)
+}
+
+/// A page of which several deliveries are made must be staged, and can't be now.
+fn no_room(bytes: usize) -> FetchError {
+    FetchError {
+        kind: FetchErrorKind::NoRoom,
+        ..permanent(
+            "no_room_to_stage",
+            format!(
+                "a page is divided into several deliveries, which are kept in Redis before the first is sent, and only \
+                 {bytes} bytes may be kept now; raise stage.run_bytes_max or stage.total_bytes_max if this lasts"
+            ),
+        )
+    }
 }
 
 fn permanent(error: &str, message: String) -> FetchError {

@@ -242,6 +242,6 @@ impl Machine {
     }
 
     fn records_read(&self) -> u64 {
-        self.top().map_or(0, |frame| frame.reading.records)
+        self.top().map_or(0, |frame| frame.reading.records + self.arriving)
     }
 }

@@ -11,7 +11,7 @@ use super::{Effect, Machine};
 use crate::clock::Millis;
 use crate::definition::job::Input;
 use crate::engine::batch::Batch;
-use crate::engine::checkpoint::Frame;
+use crate::engine::checkpoint::{End, Frame};
 use crate::engine::context::Context;
 use crate::engine::plan::{PlanKind, Request};
 use crate::engine::seam::{FetchError, FetchRequest};
@@ -96,6 +96,20 @@ impl Machine {
         }
     }
 
+    /// Whether the next step asks nothing of the world.
+    pub(super) fn is_next_local(&self) -> bool {
+        self.top().is_none_or(|frame| match self.plan.nodes[frame.node].kind {
+            PlanKind::Spool(_) | PlanKind::Event(_) | PlanKind::Transform(_) | PlanKind::AddContext(_) => {
+                true
+            }
+            PlanKind::Request(_)
+            | PlanKind::GetState { .. }
+            | PlanKind::UpdateState { .. }
+            | PlanKind::DeleteState { .. }
+            | PlanKind::Destination(_) => false,
+        })
+    }
+
     /// Looks at a step's condition and counts what it loops on, once.
     fn open_step(&mut self, now: Millis) -> Opening {
         let Some(frame) = self.top() else { return Opening::Gone };
@@ -162,9 +176,8 @@ impl Machine {
     fn pass_over(&mut self) {
         if let Some(frame) = self.checkpoint.frames.last_mut() {
             frame.done = true;
-            frame.reading.end = Some(crate::engine::checkpoint::End::Done);
+            frame.reading.end = Some(End::Done);
         }
-        self.unsaved = true;
         self.settle();
     }
 

@@ -162,7 +162,7 @@ impl Machine {
                 return self
                     .failed_for_good(node_error(&plan.nodes[index], "too_many_records", message), now);
             }
-            self.with_reading(|frame| frame.reading.known = Some(size));
+            arrival.added = added;
             arrival.changes = tracking.compare.then_some(changes);
         }
         arrival.batch = arrival.batch.filtered(|at| kept.get(at).copied().unwrap_or(true));

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::PlanError;
 
+/// For each step those that must come before it, and the step because of which they must.
+type Befores = BTreeMap<usize, BTreeMap<usize, usize>>;
+
 /// A sequence of steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Home {
@@ -52,7 +55,7 @@ impl Order<'_> {
         for step in self.steps() {
             self.home(step, &mut homes, 0)?;
         }
-        let mut befores: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        let mut befores = Befores::new();
         for step in self.steps() {
             self.constrain(step, &homes, &mut befores)?;
         }
@@ -159,7 +162,7 @@ impl Order<'_> {
         &self,
         step: usize,
         homes: &BTreeMap<usize, Home>,
-        befores: &mut BTreeMap<usize, BTreeSet<usize>>,
+        befores: &mut Befores,
     ) -> Result<(), PlanError> {
         let home = homes[&step];
         let (after, within) = match self.places[step].as_ref() {
@@ -172,7 +175,7 @@ impl Order<'_> {
         for node in after {
             let waited = self.owners[*node];
             if let Some(before) = self.lifted(waited, home, homes) {
-                befores.entry(step).or_default().insert(before);
+                befores.entry(step).or_default().insert(before, step);
                 continue;
             }
             // It stands outside: then what this step is part of must wait.
@@ -183,7 +186,7 @@ impl Order<'_> {
             });
             match pair {
                 Some((mine, before)) if mine != before => {
-                    befores.entry(mine).or_default().insert(before);
+                    befores.entry(mine).or_default().insert(before, step);
                 }
                 Some(_) | None => return Err(self.never(step, *node, within)),
             }
@@ -203,21 +206,25 @@ impl Order<'_> {
     }
 
     /// `steps` so that each comes after those it waits for; as written, where that doesn't say.
-    fn sorted(
-        &self,
-        steps: &[usize],
-        befores: &BTreeMap<usize, BTreeSet<usize>>,
-    ) -> Result<Vec<usize>, PlanError> {
+    fn sorted(&self, steps: &[usize], befores: &Befores) -> Result<Vec<usize>, PlanError> {
         let mut left: BTreeSet<usize> = steps.iter().copied().collect();
         let mut sorted = Vec::new();
         while !left.is_empty() {
-            let free = left
-                .iter()
-                .copied()
-                .find(|step| befores.get(step).is_none_or(|before| before.is_disjoint(&left)));
+            let free = left.iter().copied().find(|step| {
+                befores.get(step).is_none_or(|before| before.keys().all(|before| !left.contains(before)))
+            });
             let Some(step) = free else {
-                let names: Vec<String> = left.iter().map(|step| format!("{:?}", self.names[*step])).collect();
-                return Err(PlanError(format!("nodes wait for each other: {}", names.join(", "))));
+                // Written dependencies have no circle, so one of these comes of a step further in.
+                let edges = left.iter().flat_map(|step| {
+                    befores
+                        .get(step)
+                        .into_iter()
+                        .flatten()
+                        .map(|(before, because)| (*step, *before, *because))
+                });
+                let inner = edges.filter(|(step, before, because)| left.contains(before) && because != step);
+                let (step, before, because) = inner.last().unwrap_or_default();
+                return Err(self.never(because, before, Some(step)));
             };
             left.remove(&step);
             sorted.push(step);

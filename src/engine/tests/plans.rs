@@ -25,7 +25,7 @@ pub(super) fn pages(resource: &str, parent: &str) -> u64 {
     1 + hash(&format!("pages {resource} {parent}")) % 3
 }
 
-fn hash(text: &str) -> u64 {
+pub(super) fn hash(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |acc, byte| (acc ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
         >> 7

@@ -76,16 +76,17 @@ pub(super) struct World {
     received: Vec<Received>,
     spent: BTreeSet<String>,
     /// State cells, by namespace and key.
-    cells: BTreeMap<(String, String), Option<Json>>,
+    pub(super) cells: BTreeMap<(String, String), Option<Json>>,
     /// What is remembered of records: set → id → (digest, order).
-    sets: BTreeMap<String, BTreeMap<String, (String, i64)>>,
-    watermarks: BTreeMap<String, Json>,
+    pub(super) sets: BTreeMap<String, BTreeMap<String, (String, i64)>>,
+    pub(super) watermarks: BTreeMap<String, Json>,
     steps: u64,
     deliveries: u64,
     pub(super) crashes: usize,
     pub(super) lost_acks: usize,
     pub(super) permanent_failures: usize,
     pub(super) fetches: usize,
+    pub(super) asked: Vec<FetchRequest>,
     pub(super) refuse: bool,
     /// After that many deliveries no webhook acknowledges any more.
     pub(super) dead_after: Option<u64>,
@@ -99,8 +100,14 @@ const STEPS_MAX: u64 = 60_000;
 impl World {
     pub(super) fn new(seed: u64, luck: Luck) -> Self {
         let mut random = seed ^ 0x9e37_79b9_7f4a_7c15;
-        let plan = Arc::new(random_plan(&mut random));
-        let facts = Arc::new(random_facts(&mut random, luck.errors));
+        let plan = random_plan(&mut random);
+        let facts = random_facts(&mut random, luck.errors);
+        Self::of(plan, facts, random, luck)
+    }
+
+    /// A run of this plan.
+    pub(super) fn of(plan: Plan, facts: RunFacts, random: u64, luck: Luck) -> Self {
+        let (plan, facts) = (Arc::new(plan), Arc::new(facts));
         Self {
             random,
             luck,
@@ -123,6 +130,7 @@ impl World {
             lost_acks: 0,
             permanent_failures: 0,
             fetches: 0,
+            asked: Vec::new(),
             refuse: false,
             dead_after: None,
             stop_at: None,
@@ -183,7 +191,7 @@ impl World {
                 return;
             }
             saves_in_a_row = if effect == Effect::Save { saves_in_a_row + 1 } else { 0 };
-            assert!(saves_in_a_row <= 3, "one save causes the next");
+            assert!(saves_in_a_row <= 20, "one save causes the next");
             match effect {
                 Effect::Save => {
                     self.turn(Status::Running);
@@ -333,6 +341,7 @@ impl World {
 
     fn fetch(&mut self, request: &FetchRequest) -> Result<Page, FetchError> {
         self.fetches += 1;
+        self.asked.push(request.clone());
         let error = |kind| {
             Err(FetchError {
                 kind,
@@ -379,11 +388,11 @@ impl World {
             // once it was staged.
             self.spent.insert(address);
         }
+        let since = json::get(request.query.as_str(), &["since"]).and_then(|text| text.parse::<i64>().ok());
         let ids = record_ids(&request.resource, &parent, number);
-        let body = format!(
-            "[{}]",
-            ids.iter().map(|id| format!("{{\"id\":\"{id}\"}}")).collect::<Vec<_>>().join(",")
-        );
+        let records = ids.iter().map(|id| record(id));
+        let records = records.filter(|record| since.is_none_or(|since| at_of(record) >= since));
+        let body = format!("[{}]", records.collect::<Vec<_>>().join(","));
         let records = json::elements(&body).expect("an array");
         let next =
             (number + 1 < pages(&request.resource, &parent)).then(|| Cursor::Token((number + 1).to_string()));
@@ -439,6 +448,11 @@ impl World {
         ids.len()
     }
 
+    /// Whether some webhook takes errors.
+    pub(super) fn takes_errors(&self) -> bool {
+        self.facts.webhooks.iter().any(|webhook| webhook.takes.contains(&EventType::RecordError))
+    }
+
     pub(super) fn reported_errors(&self) -> usize {
         self.events(EventType::RecordError)
     }
@@ -452,6 +466,29 @@ impl World {
             pages.filter(|received| !seen.insert(received.seq)).count()
         };
         self.facts.webhooks.iter().map(repeats).max().unwrap_or_default()
+    }
+
+    /// What each webhook acknowledged, page by page: its payload without the times that differ from run to run.
+    pub(super) fn pages(&self) -> BTreeMap<(String, u64), String> {
+        let mut pages = BTreeMap::new();
+        for received in self.acknowledged().filter(|received| received.event == EventType::Record) {
+            let text = std::str::from_utf8(&received.body).expect("UTF-8");
+            let payload = json::get(text, &["payload"]).expect("a payload").to_owned();
+            let at = (received.webhook.clone(), received.seq.expect("a number"));
+            if let Some(before) = pages.insert(at, payload.clone()) {
+                assert_eq!(before, payload, "a page came again with other content");
+            }
+        }
+        pages
+    }
+
+    /// The next run of the same job and account, a day later: what is remembered stays.
+    pub(super) fn next_run(&self, facts: RunFacts) -> Self {
+        let mut next = Self::of((*self.plan).clone(), facts, self.random, self.luck);
+        next.now = self.now.plus(Duration::from_secs(86_400));
+        (next.cells, next.sets, next.watermarks) =
+            (self.cells.clone(), self.sets.clone(), self.watermarks.clone());
+        next
     }
 
     fn acknowledged(&self) -> impl Iterator<Item = &Received> {
@@ -562,6 +599,24 @@ impl World {
             assert!(!terminal.is_empty() || undelivered, "a completed run whose webhook does not know");
         }
     }
+}
+
+/// A record: a function of its id.
+pub(super) fn record(id: &str) -> String {
+    let depth = id.matches('/').count();
+    let luck = super::plans::hash(id);
+    format!(
+        "{{\"id\":\"{id}\",\"n\":{},\"kind\":\"{}\",\"more\":{},\"tags\":[\"t{}\",\"u\"],\"at\":{}}}",
+        luck % 100,
+        if luck % 2 == 0 { "even" } else { "odd" },
+        depth < 9 && luck % 3 == 0,
+        luck % 5,
+        1_000 + luck % 1_000,
+    )
+}
+
+fn at_of(record: &str) -> i64 {
+    json::get(record, &["at"]).and_then(|text| text.parse().ok()).expect("a time")
 }
 
 fn records_of(received: &Received) -> Vec<String> {
