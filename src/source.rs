@@ -137,6 +137,7 @@ impl Source for HttpSource {
         if !method.replayable && !room.grow(method.page_bytes_max.min(self.http.page_bytes_max)) {
             return Err(self.reported(Failure::no_room(), request, Some(&prepared)));
         }
+        let attempts = request.attempts.unwrap_or(integration.retry.attempts);
         let (mut tries, mut stumbled) = (1, false);
         loop {
             if guard.permit().is_none() {
@@ -146,7 +147,7 @@ impl Source for HttpSource {
             }
             match exchange::send(&self.http, integration, method, &prepared, room).await {
                 Ok(page) => return Ok(page),
-                Err(failure) if failure.again && tries < integration.retry.attempts => {
+                Err(failure) if failure.again && tries < attempts => {
                     stumbled |= failure.kind == FetchErrorKind::Transient;
                     tokio::time::sleep(self.delay(request, tries)).await;
                     tries += 1;

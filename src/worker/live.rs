@@ -131,6 +131,11 @@ impl Live {
         self.0.integrations.pinned(&self.0.definitions, address).await
     }
 
+    /// The integration that an account connects to, as it is now.
+    async fn integration_of(&self, account: &Account) -> Result<Arc<Integration>, LiveError> {
+        self.0.integrations.current(&self.0.definitions, account.integration.as_str()).await
+    }
+
     pub(super) async fn account(&self, id: &AccountId) -> Result<Arc<Account>, LiveError> {
         self.0.accounts.current(&self.0.definitions, id.as_str()).await
     }
@@ -189,14 +194,12 @@ impl Source for LiveSource {
         room: &Room,
         guard: &dyn SendGuard,
     ) -> Result<Page, FetchError> {
-        let integration =
-            self.integration.clone().ok_or_else(|| unusable("the run has no integration".into()))?;
-        let account = match self.live.account(&self.account).await {
-            Ok(account) => account,
-            Err(error @ LiveError::Store(_)) => {
-                return Err(FetchError { kind: FetchErrorKind::Transient, ..unusable(error.to_string()) });
-            }
-            Err(error) => return Err(unusable(error.to_string())),
+        let account = self.live.account(request.account.as_ref().unwrap_or(&self.account)).await;
+        let account = account.map_err(unreadable)?;
+        let integration = match &request.account {
+            // Only what the run reads from is pinned; another account's integration is as it is now.
+            Some(_) => self.live.integration_of(&account).await.map_err(unreadable)?,
+            None => self.integration.clone().ok_or_else(|| unusable("the run has no integration".into()))?,
         };
         let source = |account| HttpSource::new(Arc::clone(&integration), account, self.http.clone());
         let result = source(Arc::clone(&account)).fetch(request, room, guard).await;
@@ -207,6 +210,13 @@ impl Source for LiveSource {
             return source(mended).fetch(request, room, guard).await;
         }
         result
+    }
+}
+
+fn unreadable(error: LiveError) -> FetchError {
+    match error {
+        LiveError::Store(_) => FetchError { kind: FetchErrorKind::Transient, ..unusable(error.to_string()) },
+        LiveError::Missing { .. } | LiveError::Unreadable(_) => unusable(error.to_string()),
     }
 }
 
