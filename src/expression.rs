@@ -19,6 +19,7 @@ mod output;
 mod place;
 mod prelude;
 mod reads;
+mod regex;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -50,7 +51,11 @@ pub const OUTPUT_BYTES_MAX: usize = 64 << 20;
 pub const VALUE_BYTES_MAX: usize = 64 << 20;
 /// How deep a value may nest.
 pub const DEPTH_OF_VALUE_MAX: usize = 128;
-/// How much one evaluation may copy into arrays, and put into texts by functions given to `$replace`.
+/// How large a regular expression may be, in characters with each repetition written out: a search takes as many steps
+/// for each character of the text at worst.
+pub const REGEX_SIZE_MAX: usize = 512;
+/// How much one evaluation may make by steps of paths, by array constructors and by functions given to `$replace`, in an
+/// expression that has functions, variables or ranges.
 pub const SPENT_BYTES_MAX: usize = 256 << 20;
 
 /// What an evaluation sees besides its input.
@@ -146,7 +151,7 @@ impl Expression {
     }
 
     /// The paths it reads from the top of its input, such as `["resources", "tickets", "id"]`, each with all that is
-    /// below; `None` when its text doesn't tell (it uses `$` or `*` at the top, `%`, `$eval`…).
+    /// below; `None` when its text doesn't tell (it uses `$` or `*` at the top, or `%`).
     pub fn paths(&self) -> Option<Vec<Vec<String>>> {
         self.program.paths()
     }

@@ -4,12 +4,12 @@
 //!
 //! Values only grow like that where results are used again: by functions and variables, ranges, and `$$` inside a loop.
 //! An expression without these is left as it is. In one that has them, what a function gives, what a variable holds and
-//! what a function is called with is *weighed* (its whole size as JSON, shared parts counted each time), and what an array
-//! constructor copies is *spent* from an amount for the whole evaluation.
+//! what a function is called with is *weighed* (its whole size as JSON, shared parts counted each time); and what an array
+//! constructor copies, and what each step of a path makes, is *spent* from an amount for the whole evaluation.
 
-use jsonata_core::ast::{AstNode, BinaryOp};
+use jsonata_core::ast::{AstNode, BinaryOp, PathStep, StepId};
 use jsonata_core::evaluator::EvaluatorError;
-use jsonata_core::value::JValue;
+use jsonata_core::value::{JValue, with_stack};
 
 use super::world::State;
 use super::wording::refuse;
@@ -19,6 +19,8 @@ use super::{DEPTH_OF_VALUE_MAX, SPENT_BYTES_MAX, VALUE_BYTES_MAX, walk};
 pub(super) const WEIGH: &str = "guard weigh";
 /// No name that an expression could say.
 pub(super) const SPEND: &str = "guard spend";
+/// No name that an expression could say.
+pub(super) const STEP: &str = "guard step";
 /// What a value costs beside its text: about what it takes in memory.
 const BYTES_A_VALUE: usize = 16;
 
@@ -30,9 +32,7 @@ pub(super) fn is_needed(ast: &AstNode) -> bool {
         | AstNode::Parent(_)
         | AstNode::Transform { .. }
         | AstNode::Binary { op: BinaryOp::ColonEqual | BinaryOp::Range | BinaryOp::ChainPipe, .. } => true,
-        AstNode::Function { name, args, .. } => {
-            name == "eval" || args.iter().any(|arg| matches!(arg, AstNode::Placeholder))
-        }
+        AstNode::Function { args, .. } => args.iter().any(|arg| matches!(arg, AstNode::Placeholder)),
         AstNode::Path { steps } => steps.iter().any(|step| step.focus.is_some() || step.index_var.is_some()),
         _ => false,
     })
@@ -40,17 +40,27 @@ pub(super) fn is_needed(ast: &AstNode) -> bool {
 
 /// Puts the guards into `node`.
 pub(super) fn put_into(node: &mut AstNode) {
-    walk::change_children(node, &mut put_into);
+    with_stack(|| walk::change_children(node, &mut put_into));
     match node {
+        AstNode::Path { steps } => {
+            if let Some((first, rest)) = steps.split_first_mut() {
+                if matches!(first.node, AstNode::Function { .. }) {
+                    wrap_step(first, WEIGH);
+                }
+                rest.iter_mut().for_each(spent_step);
+            }
+        }
         AstNode::Function { args, .. } | AstNode::Call { args, .. } => args.iter_mut().for_each(weighed),
         AstNode::Binary {
-            op: BinaryOp::Concatenate | BinaryOp::Equal | BinaryOp::NotEqual | BinaryOp::In | BinaryOp::ChainPipe,
+            op: BinaryOp::Concatenate | BinaryOp::Equal | BinaryOp::NotEqual | BinaryOp::In,
             lhs,
             rhs,
         } => {
             weighed(lhs);
             weighed(rhs);
         }
+        // What stands behind `~>` is a call that lacks its first argument.
+        AstNode::Binary { op: BinaryOp::ChainPipe, lhs, .. } => weighed(lhs),
         AstNode::Binary { op: BinaryOp::ColonEqual, rhs, .. } => weighed(rhs),
         AstNode::Lambda { body, .. } => weighed_result(body),
         AstNode::Array(items) | AstNode::ArrayGroup(items) => {
@@ -77,6 +87,36 @@ fn weighed_result(body: &mut AstNode) {
         AstNode::Function { name, .. } if !super::names::is_built_in(name) => {}
         _ => weighed(body),
     }
+}
+
+/// A step is done for each item, and what it makes is put together. A member was in what is weighed already; a block whose
+/// path is needed as such (for `%`) is left.
+fn spent_step(step: &mut PathStep) {
+    let made = matches!(
+        step.node,
+        AstNode::Variable(_)
+            | AstNode::ParentVariable(_)
+            | AstNode::Function { .. }
+            | AstNode::Object(_)
+            | AstNode::FunctionApplication(_)
+            | AstNode::Block(_)
+            | AstNode::Array(_)
+            | AstNode::ArrayGroup(_)
+    );
+    if !made || step.inner_tuple {
+        return;
+    }
+    match &mut step.node {
+        AstNode::FunctionApplication(inner) => wrap(inner, STEP),
+        AstNode::ArrayGroup(items) | AstNode::Array(items) => items.iter_mut().for_each(|item| wrap(item, STEP)),
+        node => wrap(node, STEP),
+    }
+    step.id = StepId::default();
+}
+
+fn wrap_step(step: &mut PathStep, name: &str) {
+    wrap(&mut step.node, name);
+    step.id = StepId::default();
 }
 
 fn weighed(node: &mut AstNode) {
@@ -123,7 +163,7 @@ fn is_small(node: &AstNode) -> bool {
                 | BinaryOp::ColonEqual
         ),
         AstNode::Function { name, args, .. } => {
-            name == WEIGH || name == SPEND || args.iter().any(|arg| matches!(arg, AstNode::Placeholder))
+            name == WEIGH || name == SPEND || name == STEP || args.iter().any(|arg| matches!(arg, AstNode::Placeholder))
         }
         _ => is_literal(node),
     }
@@ -161,6 +201,19 @@ fn weigh_within(value: &JValue, left: &mut usize, depth: usize) -> Result<(), Ev
     }
 }
 
+/// Passes `value` on, and takes its whole size from what this evaluation may copy.
+pub(super) fn spend_whole(value: &JValue, state: &State) -> Result<JValue, EvaluatorError> {
+    let before = SPENT_BYTES_MAX.saturating_sub(state.spent.get());
+    let mut left = before;
+    weigh_within(value, &mut left, 0).map_err(|_| too_much())?;
+    state.spent.set(state.spent.get() + before - left);
+    Ok(value.clone())
+}
+
+fn too_much() -> EvaluatorError {
+    refuse(format_args!("the expression makes more than {SPENT_BYTES_MAX} bytes of arrays and texts"))
+}
+
 /// Passes `value` on, and takes what a copy of it costs from what this evaluation may copy.
 pub(super) fn spend(value: &JValue, state: &State) -> Result<JValue, EvaluatorError> {
     let bytes = match value {
@@ -171,7 +224,7 @@ pub(super) fn spend(value: &JValue, state: &State) -> Result<JValue, EvaluatorEr
     let spent = state.spent.get().saturating_add(bytes);
     state.spent.set(spent);
     if spent > SPENT_BYTES_MAX {
-        return Err(refuse(format_args!("the expression copies more than {SPENT_BYTES_MAX} bytes into arrays and texts")));
+        return Err(too_much());
     }
     Ok(value.clone())
 }

@@ -15,7 +15,7 @@ use super::world::State;
 use super::{
     DEPTH_MAX, Evaluate, EvaluationError, ExpressionError, INPUT_BYTES_MAX, ITEMS_MAX, SOURCE_BYTES_MAX, TIME_MAX, World,
 };
-use super::{guard, names, output, place, prelude, reads, wording};
+use super::{guard, names, output, place, prelude, reads, regex, wording};
 use crate::json::Json;
 use crate::nearest::nearest;
 
@@ -54,14 +54,12 @@ impl Program {
             }
             names.mentioned.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>()
         };
-        if mentioned.contains("eval") {
-            mentioned.extend(names::all().map(str::to_owned));
-        }
+        regex::check(source, &ast)?;
         let reads = reads::of(&ast);
         let mut ast = ast;
         if guard::is_needed(&ast) {
             guard::put_into(&mut ast);
-            mentioned.extend([guard::WEIGH.to_owned(), guard::SPEND.to_owned()]);
+            mentioned.extend([guard::WEIGH, guard::SPEND, guard::STEP].map(str::to_owned));
         }
         let mut nodes = prelude::needed(&mut mentioned);
         if !nodes.is_empty() {
@@ -98,7 +96,7 @@ impl Program {
     /// The functions that see what one evaluation keeps.
     fn register_world(&self, evaluator: &mut Evaluator, state: &Rc<State>) -> Result<(), EvaluatorError> {
         type Call = fn(&State, &[JValue]) -> Result<JValue, EvaluatorError>;
-        let calls: [(&str, Call); 9] = [
+        let calls: [(&str, Call); 10] = [
             ("now", State::now),
             ("millis", |state, _| Ok(state.millis())),
             ("toMillis", State::to_millis),
@@ -107,6 +105,7 @@ impl Program {
             ("uuid", |state, _| Ok(state.uuid())),
             (guard::WEIGH, |_, args| guard::weigh(args.first().unwrap_or(&JValue::Undefined))),
             (guard::SPEND, |state, args| guard::spend(args.first().unwrap_or(&JValue::Undefined), state)),
+            (guard::STEP, |state, args| guard::spend_whole(args.first().unwrap_or(&JValue::Undefined), state)),
             (" spend", |state, args| guard::spend(args.first().unwrap_or(&JValue::Undefined), state)),
         ];
         for (name, call) in calls {
@@ -159,6 +158,10 @@ impl Evaluate for Program {
 }
 
 fn unknown_function(source: &str, name: &str) -> ExpressionError {
+    if name == "eval" {
+        let message = "there is no $eval: what it would evaluate can't be checked beforehand".to_owned();
+        return ExpressionError { message, at: place::of_variable(source, name) };
+    }
     let hint = match nearest(name, names::all()) {
         Some(near) => format!("; did you mean ${near}?"),
         None => "; docs/expressions.md lists them".to_owned(),

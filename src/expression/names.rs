@@ -6,10 +6,10 @@ use jsonata_core::ast::{AstNode, BinaryOp, Stage};
 
 use super::{functions, prelude, walk};
 
-/// JSONata's own functions.
-const BUILT_IN: [&str; 65] = [
+/// JSONata's own functions, without `$eval`: neither limits nor names could be checked in what it evaluates.
+const BUILT_IN: [&str; 64] = [
     "abs", "append", "assert", "average", "base64decode", "base64encode", "boolean", "ceil", "contains", "count",
-    "decodeUrl", "decodeUrlComponent", "distinct", "each", "encodeUrl", "encodeUrlComponent", "error", "eval", "exists",
+    "decodeUrl", "decodeUrlComponent", "distinct", "each", "encodeUrl", "encodeUrlComponent", "error", "exists",
     "filter", "floor", "formatBase", "formatInteger", "formatNumber", "fromMillis", "join", "keys", "length", "lookup",
     "lowercase", "map", "match", "max", "merge", "millis", "min", "not", "now", "number", "pad", "parseInteger", "power",
     "random", "reduce", "replace", "reverse", "round", "shuffle", "sift", "single", "sort", "split", "spread", "sqrt",
@@ -46,11 +46,21 @@ impl<'a> Names<'a> {
                         names.called.insert(name);
                     }
                 }
-                AstNode::Variable(name) => drop(names.mentioned.insert(name)),
+                AstNode::Variable(name) => {
+                    names.mentioned.insert(name);
+                    if name == "eval" {
+                        names.called.insert(name);
+                    }
+                }
                 AstNode::Lambda { params, .. } => names.bound.extend(params.iter().map(String::as_str)),
                 AstNode::Binary { op: BinaryOp::ColonEqual, lhs, .. } => {
                     if let AstNode::Variable(name) = &**lhs {
                         names.bound.insert(name);
+                    }
+                }
+                AstNode::Binary { op: BinaryOp::ChainPipe, rhs, .. } => {
+                    if let AstNode::Variable(name) = &**rhs {
+                        names.called.insert(name);
                     }
                 }
                 AstNode::Path { steps } => {

@@ -65,7 +65,7 @@ impl Reads {
                 Place::Computed
             }
             AstNode::Function { name, args, is_builtin } => {
-                self.function(name, args, *is_builtin, here);
+                self.function(name, args, 0, *is_builtin, here);
                 Place::Computed
             }
             AstNode::Block(nodes) => match nodes.split_last() {
@@ -91,6 +91,17 @@ impl Reads {
             // What it changes comes as an argument, and was recorded as that.
             AstNode::Transform { location, update, delete } => {
                 self.record_all([&**location, &**update].into_iter().chain(delete.as_deref()), &Place::Computed);
+                Place::Computed
+            }
+            AstNode::Binary { op: BinaryOp::ChainPipe, lhs, rhs } => {
+                self.record_all([&**lhs], here);
+                match &**rhs {
+                    // The left side is its first argument.
+                    AstNode::Function { name, args, is_builtin } => {
+                        self.function(name, args, 1, *is_builtin, here);
+                    }
+                    other => self.record_all([other], here),
+                }
                 Place::Computed
             }
             AstNode::Binary { op: BinaryOp::ColonEqual, rhs, .. } => {
@@ -141,16 +152,14 @@ impl Reads {
         }
     }
 
-    fn function(&mut self, name: &str, args: &[AstNode], is_builtin: bool, here: &Place) {
+    /// `more` is the number of arguments that don't stand in the brackets.
+    fn function(&mut self, name: &str, args: &[AstNode], more: usize, is_builtin: bool, here: &Place) {
         if !is_builtin {
             // A member that is a function: `date.toISO()`.
             let member = below(here, name);
             self.record(&member);
         }
-        if name == "eval" {
-            self.everything = true;
-        }
-        if is_builtin && takes_context(name, args.len()) {
+        if is_builtin && takes_context(name, args.len() + more) {
             self.record(here);
         }
         self.record_all(args, here);

@@ -1,5 +1,11 @@
 //! What expressions compute, and what they can't do to us.
 
+mod cases;
+mod docs;
+mod hostile;
+mod random;
+mod reading;
+
 use super::*;
 
 pub(super) const WORLD: World = World { now: Millis(1_769_846_400_000), seed: 7 };

@@ -61,8 +61,6 @@ fn of_code(code: &str) -> &'static str {
         | "D3091" | "D3092" | "D3093" => "the picture of $formatNumber is wrong",
         "D3100" => "the base of $formatBase must be between 2 and 36",
         "D3110" => "$toMillis without a picture reads ISO 8601 only",
-        "D3120" => "the text given to $eval is no expression",
-        "D3121" => "the expression given to $eval failed",
         "D3130" | "D3131" => "the picture of a number is wrong or not supported",
         "D3132" | "D3133" | "D3134" | "D3135" | "D3136" => "the picture of a date or time is wrong",
         "D3138" => "$single found more than one match",
@@ -97,6 +95,7 @@ pub(super) fn of_mistake(error: &ParserError) -> String {
         Some(code) => (Some(code), message[code.len() + 1..].trim()),
         None => (None, message),
     };
+    let rest = rest.replacen("Syntax error: ", "unexpected ", 1);
     let words = rest.split(' ').map(sign).collect::<Vec<_>>().join(" ");
     match code {
         Some(code) => format!("{words} ({code})"),

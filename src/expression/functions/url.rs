@@ -14,6 +14,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "parseUrl", call: parse_url },
     Function { name: "parseQuery", call: parse_query },
     Function { name: "stringifyQuery", call: stringify_query },
+    Function { name: " encodeUrl", call: encode_url },
 ];
 
 /// The parts of a URL, with the names that JavaScript gives them; `searchParams` is an object.
@@ -131,13 +132,24 @@ fn collect(name: String, value: &JValue, format: &str, pairs: &mut Vec<(String, 
     }
 }
 
+/// As `encodeURI` does. (The library's own leaves blanks as they are.)
+fn encode_url(args: &Args) -> Answer {
+    Ok(JValue::string(escaped(args.text(0)?, b";,/?:@&=+$-_.!~*'()#")))
+}
+
 /// As `encodeURIComponent` does, so that a blank is `%20`.
 fn percent(text: &str) -> String {
+    escaped(text, b"-_.~")
+}
+
+/// `text` with all but ASCII's letters and digits and `plain` percent-encoded.
+fn escaped(text: &str, plain: &[u8]) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            other => out.push_str(&format!("%{other:02X}")),
+        if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
         }
     }
     out
