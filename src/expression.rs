@@ -4,25 +4,59 @@
 //! alone. An expression is parsed once, when its definition is read, and evaluated against a JSON object (the *context*).
 //! The clock and chance are arguments ([`World`]), so the same expression on the same input gives the same bytes, whoever
 //! evaluates it and however often.
+//!
+//! Numbers are doubles, as in every JSONata: whole numbers up to 2^53 stay what they are and are written without a
+//! fraction; beyond, the nearest double is written (9007199254740993 becomes 9007199254740992). A source's larger ids
+//! pass unchanged only where no expression touches the record, or as strings.
+//!
+//! `docs/expressions.md` is for those who write expressions; it lists the functions beyond JSONata's own.
+
+mod functions;
+mod guard;
+mod jsonata;
+mod names;
+mod output;
+mod place;
+mod prelude;
+mod reads;
+mod regex;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod wording;
+mod world;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonata_core::ast::AstNode;
-use jsonata_core::evaluator::{Context, Evaluator, EvaluatorOptions};
-use jsonata_core::parser;
-use jsonata_core::value::JValue;
-
 use crate::clock::Millis;
 use crate::json::Json;
 
-/// How long one evaluation may take.
+/// How long one evaluation may take. The clock is looked at between steps; what one step may take is bounded by the
+/// limits of size.
 pub const TIME_MAX: Duration = Duration::from_secs(5);
-/// How deep an evaluation may nest.
+/// How deep an evaluation may nest. A call of a function takes about three levels, unless it is the last thing that a
+/// function does.
 pub const DEPTH_MAX: usize = 500;
 /// How many items a sequence may get.
 pub const ITEMS_MAX: usize = 1_000_000;
+/// How long an expression may be.
+pub const SOURCE_BYTES_MAX: usize = 64 << 10;
+/// How long the JSON may be that an expression is given.
+pub const INPUT_BYTES_MAX: usize = 64 << 20;
+/// How long the JSON may be that an expression gives.
+pub const OUTPUT_BYTES_MAX: usize = 64 << 20;
+/// How large a value may get within an expression that has functions, variables or ranges.
+pub const VALUE_BYTES_MAX: usize = 64 << 20;
+/// How deep a value may nest.
+pub const DEPTH_OF_VALUE_MAX: usize = 128;
+/// How large a regular expression may be, in characters with each repetition written out: a search takes as many steps
+/// for each character of the text at worst.
+pub const REGEX_SIZE_MAX: usize = 512;
+/// How much one evaluation may make by steps of paths, by array constructors and by functions given to `$replace`, in an
+/// expression that has functions, variables or ranges.
+pub const SPENT_BYTES_MAX: usize = 256 << 20;
 
 /// What an evaluation sees besides its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +78,9 @@ pub trait Evaluate: Send + Sync {
     /// Whether it may read the member `name` of its input, as far as its text tells: false only when it surely
     /// doesn't.
     fn may_read(&self, name: &str) -> bool;
+
+    /// The paths it reads from the top of its input, each with all that is below; `None` when its text doesn't tell.
+    fn paths(&self) -> Option<Vec<Vec<String>>>;
 }
 
 /// Why a text is no expression.
@@ -77,9 +114,13 @@ impl Expression {
     /// # Errors
     /// The first thing in `source` that is no JSONata, with its place.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
-        let ast = parser::parse(source)
-            .map_err(|error| ExpressionError { message: error.to_string(), at: None })?;
-        Ok(Self { source: source.into(), program: Arc::new(Jsonata { source: source.into(), ast }) })
+        let program = jsonata::Program::parse(source)?;
+        Ok(Self { source: source.into(), program: Arc::new(program) })
+    }
+
+    /// The functions that an expression can call, without their `$`: JSONata's and ours, in order.
+    pub fn functions() -> impl Iterator<Item = &'static str> {
+        names::all()
     }
 
     /// The expression as it was written.
@@ -101,12 +142,18 @@ impl Expression {
     /// The expression's own error, or a limit.
     pub fn is_true(&self, input: &Json, world: &World) -> Result<bool, EvaluationError> {
         let value = self.evaluate(input, world)?;
-        Ok(value.is_some_and(|value| is_truthy(&value)))
+        Ok(value.is_some_and(|value| output::is_true(&value)))
     }
 
     /// Whether it may read the member `name` of its input: false only when it surely doesn't.
     pub fn may_read(&self, name: &str) -> bool {
         self.program.may_read(name)
+    }
+
+    /// The paths it reads from the top of its input, such as `["resources", "tickets", "id"]`, each with all that is
+    /// below; `None` when its text doesn't tell (it uses `$` or `*` at the top, or `%`).
+    pub fn paths(&self) -> Option<Vec<Vec<String>>> {
+        self.program.paths()
     }
 }
 
@@ -123,59 +170,3 @@ impl PartialEq for Expression {
 }
 
 impl Eq for Expression {}
-
-fn is_truthy(value: &Json) -> bool {
-    match serde_json::from_str::<serde_json::Value>(value.as_str()) {
-        Ok(serde_json::Value::Bool(value)) => value,
-        Ok(serde_json::Value::Number(number)) => number.as_f64() != Some(0.0),
-        Ok(serde_json::Value::String(text)) => !text.is_empty(),
-        Ok(serde_json::Value::Array(items)) => !items.is_empty(),
-        Ok(serde_json::Value::Object(members)) => !members.is_empty(),
-        Ok(serde_json::Value::Null) | Err(_) => false,
-    }
-}
-
-struct Jsonata {
-    source: Box<str>,
-    ast: AstNode,
-}
-
-impl Evaluate for Jsonata {
-    fn evaluate(&self, input: &Json, _world: &World) -> Result<Option<Json>, EvaluationError> {
-        let failed = |message: String| EvaluationError { message };
-        let input = JValue::from_json_str(input.as_str()).map_err(|error| failed(error.to_string()))?;
-        let options = EvaluatorOptions {
-            timeout_ms: u64::try_from(TIME_MAX.as_millis()).ok(),
-            max_stack_depth: Some(DEPTH_MAX),
-            max_sequence_length: Some(ITEMS_MAX),
-            ..EvaluatorOptions::default()
-        };
-        let mut evaluator = Evaluator::with_options(Context::new(), options);
-        let value = evaluator.evaluate(&self.ast, &input).map_err(|error| failed(error.to_string()))?;
-        if value.is_undefined() {
-            return Ok(None);
-        }
-        let text = value.to_json_string().map_err(|error| failed(error.to_string()))?;
-        Json::parse(&text).map(Some).map_err(|error| failed(error.to_string()))
-    }
-
-    fn may_read(&self, name: &str) -> bool {
-        self.source.contains(name) || self.source.contains('$') || self.source.contains('*')
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WORLD: World = World { now: Millis(1_769_846_400_000), seed: 7 };
-
-    #[test]
-    fn a_value_is_computed_and_nothing_is_undefined() {
-        let input = Json::parse(r#"{"a":[{"n":1},{"n":2}]}"#).unwrap();
-        let value = Expression::parse("$sum(a.n)").unwrap().evaluate(&input, &WORLD).unwrap();
-        assert_eq!(value.unwrap().as_str(), "3");
-        assert_eq!(Expression::parse("b").unwrap().evaluate(&input, &WORLD).unwrap(), None);
-        assert!(Expression::parse("a[").is_err());
-    }
-}
