@@ -90,7 +90,10 @@ impl Reads {
             }
             // What it changes comes as an argument, and was recorded as that.
             AstNode::Transform { location, update, delete } => {
-                self.record_all([&**location, &**update].into_iter().chain(delete.as_deref()), &Place::Computed);
+                self.record_all(
+                    [&**location, &**update].into_iter().chain(delete.as_deref()),
+                    &Place::Computed,
+                );
                 Place::Computed
             }
             AstNode::Binary { op: BinaryOp::ChainPipe, lhs, rhs } => {
@@ -118,7 +121,8 @@ impl Reads {
     fn path(&mut self, steps: &[PathStep], here: &Place) -> Place {
         let mut at = here.clone();
         for step in steps {
-            let is_name = matches!(step.node, AstNode::Name(_) | AstNode::Variable(_) | AstNode::ParentVariable(_));
+            let is_name =
+                matches!(step.node, AstNode::Name(_) | AstNode::Variable(_) | AstNode::ParentVariable(_));
             let before = at.clone();
             let mut next = Place::Computed;
             if is_name {
@@ -177,8 +181,9 @@ fn below(here: &Place, name: &str) -> Place {
 fn takes_context(name: &str, arguments: usize) -> bool {
     let least = match name {
         "now" | "millis" | "random" | "uuid" | "zip" | "error" | "assert" => 0,
-        "contains" | "each" | "formatBase" | "formatInteger" | "formatNumber" | "lookup" | "match" | "pad"
-        | "parseInteger" | "power" | "sift" | "split" | "substring" | "substringAfter" | "substringBefore" => 2,
+        "contains" | "each" | "formatBase" | "formatInteger" | "formatNumber" | "lookup" | "match"
+        | "pad" | "parseInteger" | "power" | "sift" | "split" | "substring" | "substringAfter"
+        | "substringBefore" => 2,
         "replace" => 3,
         _ => usize::from(super::names::is_built_in(name)),
     };

@@ -91,9 +91,9 @@ impl Reads {
     }
 }
 
-/// The paths an expression reads; `None` when that can't be told.
+/// The paths an expression reads; `None` when it may read records in a way that can't be told.
 fn paths_of(expression: &Expression) -> Option<Vec<Vec<String>>> {
-    (!expression.may_read("resources")).then(Vec::new)
+    expression.paths().or_else(|| (!expression.may_read("resources")).then(Vec::new))
 }
 
 /// Whether `input` is made by an expression.

@@ -10,7 +10,8 @@ fn rows() -> Vec<[String; 4]> {
     PAGE.lines()
         .filter(|line| line.starts_with("| `"))
         .filter_map(|line| {
-            let cells: Vec<String> = line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
+            let cells: Vec<String> =
+                line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
             <[String; 4]>::try_from(cells).ok()
         })
         .collect()
