@@ -15,6 +15,7 @@ use crate::json::Json;
 use crate::run::{Outcome, RunRequest, Status};
 use crate::store::lease::{Fence, Terminal, Write};
 use crate::store::ready::Claim;
+use crate::store::state::{Author, CellChange, Changed};
 use crate::store::{Store, StoreError};
 
 /// The journal of one claim.
@@ -76,11 +77,7 @@ impl StoreJournal {
             }
             Err(error) => {
                 self.lease.lose();
-                Err(if error.is_passing() {
-                    JournalError::Unavailable(error.to_string())
-                } else {
-                    JournalError::Failed(error.to_string())
-                })
+                Err(failed(error))
             }
         }
     }
@@ -141,11 +138,28 @@ impl Journal for StoreJournal {
     }
 
     async fn recall(&self, what: &Recall) -> Result<Option<Json>, JournalError> {
-        Err(JournalError::Failed(format!("{what:?} can't be recalled by this version")))
+        let Recall::State { state_key, key } = what else {
+            return Err(JournalError::Failed(format!("{what:?} can't be recalled by this version")));
+        };
+        let found = self.store.cell(state_key, key, self.lease.left()).await.map_err(failed)?;
+        Ok(found.map(|cell| cell.value))
     }
 
     async fn remember(&self, what: &Remember) -> Result<Remembered, JournalError> {
-        Err(JournalError::Failed(format!("{what:?} can't be remembered by this version")))
+        let Remember { state_key, key, value, step } = what;
+        let change = value.as_ref().map_or(CellChange::Delete, CellChange::Set);
+        let author = Author::Run { run: self.lease.run, epoch: self.lease.epoch, step: *step };
+        let left = self.lease.left();
+        // An owner whose lease is over may have a successor that changes the same cells.
+        if left.is_zero() {
+            return Err(JournalError::Lost);
+        }
+        let changed = self.store.change_cell(state_key, key, change, author, left).await.map_err(failed)?;
+        Ok(match changed {
+            Changed::Done { .. } | Changed::Missing => Remembered::Written,
+            Changed::Older => Remembered::Older,
+            Changed::Refused(reason) => Remembered::Refused(reason),
+        })
     }
 
     async fn close_gate(&self, seen: u64, wait: Duration) -> Result<Gate, JournalError> {
@@ -161,6 +175,14 @@ impl Journal for StoreJournal {
 
 pub(super) fn gate((generation, opens_at): (u64, Millis)) -> Gate {
     Gate { generation, opens_at }
+}
+
+fn failed(error: StoreError) -> JournalError {
+    if error.is_passing() {
+        JournalError::Unavailable(error.to_string())
+    } else {
+        JournalError::Failed(error.to_string())
+    }
 }
 
 /// A replay repeats what was read before; it says nothing about what is new.

@@ -8,6 +8,7 @@ mod full;
 mod mend;
 mod order;
 mod retention;
+mod state;
 
 use std::time::Duration;
 

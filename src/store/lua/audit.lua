@@ -112,6 +112,18 @@ local function judge_content(address)
   left('content:' .. address, 'no list names it', 'ZADD', 'contents', NOW, address)
 end
 
+-- A namespace's cells and their list stand and fall together; without cells there may be fences, which expire.
+local function judge_state(namespace)
+  if redis.call('EXISTS', P .. 'cells:' .. namespace) == 0 then must_expire('state:' .. namespace) end
+end
+
+local function judge_cells(namespace)
+  if redis.call('EXISTS', P .. 'state:' .. namespace) == 0 then
+    return left('cells:' .. namespace, 'its cells are gone', 'DEL', 'cells:' .. namespace)
+  end
+  say('members', 'cells:' .. namespace, '')
+end
+
 -- What a key is, by its name; `detail` is what follows the colon.
 local kinds = {
   run = judge_run,
@@ -125,6 +137,9 @@ local kinds = {
   trigger = function(trigger) say('trigger', trigger, 'trigger:' .. trigger) end,
   ['trigger-runs'] = function(trigger) say('members', 'trigger-runs:' .. trigger, '') end,
   content = judge_content,
+  state = judge_state,
+  cells = judge_cells,
+  graves = function(namespace) say('members', 'graves:' .. namespace, '') end,
 }
 for _, key in ipairs({'stages', 'ring', 'asleep', 'ready', 'leases', 'parked', 'mutexes', 'triggers', 'live', 'runs', 'ended', 'contents'}) do
   kinds[key] = function() say('members', key, '') end
@@ -162,6 +177,14 @@ local function must_have_backlog(account)
   if redis.call('EXISTS', P .. 'backlog:' .. account) == 0 then drop(account, 'it has no backlog') end
 end
 
+-- A member that must be a field of the hash beside its list.
+local function must_be_in(hash)
+  return function(member)
+    local key = hash .. string.sub(name, string.find(name, ':', 1, true), -1)
+    if redis.call('HEXISTS', P .. key, member) == 0 then drop(member, 'it is not in ' .. key) end
+  end
+end
+
 local function has_ended(id)
   local place = of_run(id, 'place')
   return not place or place == 'ended'
@@ -184,6 +207,8 @@ local members = {
   ring = must_have_backlog,
   asleep = must_have_backlog,
   live = must_live,
+  cells = must_be_in('state'),
+  graves = must_be_in('state'),
   ['trigger-runs'] = must_live,
   triggers = function(trigger) say('trigger', trigger, trigger .. ' in triggers') end,
 }
