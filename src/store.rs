@@ -14,6 +14,7 @@ pub mod definitions;
 pub mod keys;
 pub mod lease;
 pub mod maintenance;
+pub mod marks;
 mod outage;
 pub mod ready;
 pub mod runs;

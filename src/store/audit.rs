@@ -13,7 +13,6 @@ use std::time::Duration;
 use super::maintenance::CONSUMER_IDLE_MAX;
 use super::{PATIENCE, Store, StoreError, keys};
 use crate::definition::Kind;
-use crate::id::AccountId;
 
 /// Keys or members that one slice looks at; bounds a script's time.
 const SLICE: usize = 200;
@@ -132,9 +131,9 @@ impl Store {
             let defined = self.defined(Kind::Account).await?;
             for (account, key) in std::mem::take(&mut found.accounts) {
                 if !defined.contains(&account) {
-                    let key = format!("{prefix}{key}");
-                    redis::cmd("UNLINK").arg(key).query_async::<()>(&mut self.shared.clone()).await?;
-                    found.leftovers.insert(format!("watermarks of account {account:?}, which is gone"));
+                    let whole = format!("{prefix}{key}");
+                    redis::cmd("UNLINK").arg(whole).query_async::<()>(&mut self.shared.clone()).await?;
+                    found.leftovers.insert(format!("{key}: account {account:?} is gone"));
                 }
             }
         }
@@ -150,16 +149,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// Forgets what is kept of an account that was deleted: how far its jobs had read.
-    ///
-    /// # Errors
-    /// When Redis can't be written.
-    pub async fn forget_account(&self, account: &AccountId) -> Result<(), StoreError> {
-        let prefix = self.partition(account.partition(self.partitions));
-        let key = format!("{prefix}watermarks:{account}");
-        Ok(redis::cmd("UNLINK").arg(key).query_async(&mut self.shared.clone()).await?)
     }
 
     fn prefixes(&self) -> Vec<String> {

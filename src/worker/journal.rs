@@ -8,12 +8,13 @@ use tracing::{info, warn};
 
 use super::leases::Lease;
 use crate::clock::{self, Millis};
-use crate::engine::machine::{Gate, Park, Recall, Remember, Remembered};
+use crate::engine::machine::{self, Gate, Park, Recall, Remember, Remembered};
 use crate::engine::seam::{Entry, Journal, JournalError, Notice};
 use crate::id::AccountId;
 use crate::json::Json;
 use crate::run::{Outcome, RunRequest, Status};
 use crate::store::lease::{Fence, Terminal, Write};
+use crate::store::marks::Mark;
 use crate::store::ready::Claim;
 use crate::store::state::{Author, CellChange, Changed};
 use crate::store::{Store, StoreError};
@@ -64,6 +65,7 @@ impl StoreJournal {
             staged: entry.staged,
             put: entry.changes.put.iter().map(|(name, bytes)| (name.as_str(), bytes.as_ref())).collect(),
             drop: entry.changes.drop.iter().map(String::as_str).collect(),
+            marks: entry.changes.marks.iter().map(mark).collect(),
         };
         match write(fence, &what, self.lease.left()).await {
             Ok(Some(answer)) => {
@@ -138,11 +140,23 @@ impl Journal for StoreJournal {
     }
 
     async fn recall(&self, what: &Recall) -> Result<Option<Json>, JournalError> {
-        let Recall::State { state_key, key } = what else {
-            return Err(JournalError::Failed(format!("{what:?} can't be recalled by this version")));
+        let (store, account, left) = (&self.store, &self.account, self.lease.left());
+        let found = match what {
+            Recall::State { state_key, key } => {
+                store.cell(state_key, key, left).await.map(|cell| cell.map(|cell| cell.value))
+            }
+            Recall::Known { set, ids } => {
+                store.known(account, set, ids, left).await.map(|known| Some(Json::of(&known)))
+            }
+            Recall::Before { set, order, most } => {
+                store.seen_before(account, set, *order, *most, left).await.map(|ids| Some(Json::of(&ids)))
+            }
+            Recall::Size { set } => {
+                store.set_size(account, set, left).await.map(|size| Some(Json::of(&size)))
+            }
+            Recall::Watermark { set } => store.read_to(account, set, left).await,
         };
-        let found = self.store.cell(state_key, key, self.lease.left()).await.map_err(failed)?;
-        Ok(found.map(|cell| cell.value))
+        found.map_err(failed)
     }
 
     async fn remember(&self, what: &Remember) -> Result<Remembered, JournalError> {
@@ -175,6 +189,15 @@ impl Journal for StoreJournal {
 
 pub(super) fn gate((generation, opens_at): (u64, Millis)) -> Gate {
     Gate { generation, opens_at }
+}
+
+fn mark(mark: &machine::Mark) -> Mark<'_> {
+    match mark {
+        machine::Mark::Seen { set, id, digest, order } => Mark::Seen { set, id, digest, order: *order },
+        machine::Mark::Gone { set, id } => Mark::Gone { set, id },
+        machine::Mark::Trim { set, from } => Mark::Trim { set, from: *from },
+        machine::Mark::Watermark { set, value } => Mark::Watermark { set, value },
+    }
 }
 
 fn failed(error: StoreError) -> JournalError {

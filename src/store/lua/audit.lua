@@ -124,6 +124,25 @@ local function judge_cells(namespace)
   say('members', 'cells:' .. namespace, '')
 end
 
+-- What is remembered of an account's records. A set is used by whoever reads the same job's node for the same account:
+-- which job that is, its name does not say, so one that nobody used for so long is of none that there is.
+local SET_LIFE_MS = 180 * 86400000
+
+local function of_account(kind)
+  return function(account) say('account', account, kind .. ':' .. account) end
+end
+
+-- A part of a set: `detail` is the account and the set.
+local function judge_part(kind)
+  return function(detail)
+    local account, set = split(detail)
+    say('account', account, kind .. ':' .. detail)
+    if not redis.call('ZSCORE', P .. 'sets:' .. account, set) then
+      left(kind .. ':' .. detail, 'no list names it', 'ZADD', 'sets:' .. account, NOW, set)
+    end
+  end
+end
+
 -- What a key is, by its name; `detail` is what follows the colon.
 local kinds = {
   run = judge_run,
@@ -133,7 +152,15 @@ local kinds = {
   waiting = function(mutex) say('members', 'waiting:' .. mutex, '') end,
   gate = function(account) must_expire('gate:' .. account) end,
   idempotency = function(key) must_expire('idempotency:' .. key) end,
-  watermarks = function(account) say('account', account, 'watermarks:' .. account) end,
+  watermarks = of_account('watermarks'),
+  ['read-to'] = of_account('read-to'),
+  floors = of_account('floors'),
+  sets = function(account)
+    of_account('sets')(account)
+    say('members', 'sets:' .. account, '')
+  end,
+  seen = judge_part('seen'),
+  order = judge_part('order'),
   trigger = function(trigger) say('trigger', trigger, 'trigger:' .. trigger) end,
   ['trigger-runs'] = function(trigger) say('members', 'trigger-runs:' .. trigger, '') end,
   content = judge_content,
@@ -185,6 +212,25 @@ local function must_be_in(hash)
   end
 end
 
+-- A set of records: of an account that has it, and not unused for too long.
+local function must_be_used(set)
+  local _, account = split(name)
+  local parts = {'seen:' .. account .. ':' .. set, 'order:' .. account .. ':' .. set}
+  local function forget_set()
+    for _, part in ipairs(parts) do redis.call('UNLINK', P .. part) end
+    for _, part in ipairs({'read-to:', 'floors:'}) do redis.call('HDEL', P .. part .. account, set) end
+    redis.call('ZREM', P .. name, set)
+  end
+  if tonumber(redis.call('ZSCORE', P .. name, set)) < NOW - SET_LIFE_MS then
+    left(set .. ' in ' .. name, 'no run used it for ' .. SET_LIFE_MS / 86400000 .. ' days')
+    if sweeps then forget_set() end
+  elseif sweeps and redis.call('EXISTS', P .. parts[1], P .. parts[2]) == 0
+    and redis.call('HEXISTS', P .. 'read-to:' .. account, set) == 0 then
+    -- Empty, which is nothing wrong.
+    forget_set()
+  end
+end
+
 local function has_ended(id)
   local place = of_run(id, 'place')
   return not place or place == 'ended'
@@ -207,6 +253,7 @@ local members = {
   ring = must_have_backlog,
   asleep = must_have_backlog,
   live = must_live,
+  sets = must_be_used,
   cells = must_be_in('state'),
   graves = must_be_in('state'),
   ['trigger-runs'] = must_live,

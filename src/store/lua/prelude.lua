@@ -160,9 +160,79 @@ local function unstage(id)
   return redis.call('DEL', P .. 'stage:' .. id)
 end
 
+-- What jobs remember of records: sets of an account, each a hash id → digest and an order of the ids. `sets` says which
+-- there are and when each was used last; `floors`, below which order a set's records are forgotten though they are not
+-- all removed yet.
+
+-- Records that one call removes because of trims.
+local TRIM_MAX = 5000
+-- Arguments of one command: far fewer than Lua can unpack.
+local CHUNK = 1000
+
+-- Calls command with key and the values from..to, in parts that hold whole groups of `width`.
+local function in_chunks(command, key, values, width)
+  local step = CHUNK - CHUNK % width
+  for i = 1, #values, step do
+    redis.call(command, key, unpack(values, i, math.min(i + step - 1, #values)))
+  end
+end
+
+local function forget(account, set, ids)
+  in_chunks('HDEL', P .. 'seen:' .. account .. ':' .. set, ids, 1)
+  in_chunks('ZREM', P .. 'order:' .. account .. ':' .. set, ids, 1)
+end
+
+-- Forgets what comes before `from` in a set. At most `most` records are removed now: of the others the floor says that
+-- they are forgotten, and the next write to the set goes on. Returns how many may still be removed.
+local function trim(account, set, from, most)
+  local floors = P .. 'floors:' .. account
+  local floor = redis.call('HGET', floors, set)
+  if floor and (from == '' or tonumber(floor) > tonumber(from)) then from = floor end
+  if from == '' then return most end
+  local ids = redis.call('ZRANGEBYSCORE', P .. 'order:' .. account .. ':' .. set, '-inf', '(' .. from, 'LIMIT', 0, most)
+  forget(account, set, ids)
+  if #ids < most then redis.call('HDEL', floors, set) else redis.call('HSET', floors, set, from) end
+  return most - #ids
+end
+
+-- Writes marks. ARGV, from `at` on: `count` × one of
+--   's', set, n, n × (id, digest, order)   records were seen
+--   'g', set, n, n × id                    records are forgotten
+--   't', set, order                        what comes before it is forgotten
+--   'w', set, value (JSON)                 up to where a list was read
+local function mark(account, at, count)
+  local used, most = {}, TRIM_MAX
+  for _ = 1, count do
+    local what, set, n = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+    used[set] = true
+    at = at + 3
+    if what == 's' then
+      local digests, orders = {}, {}
+      for i = 1, 2 * tonumber(n), 2 do
+        digests[i], digests[i + 1] = ARGV[at], ARGV[at + 1]
+        orders[i], orders[i + 1] = ARGV[at + 2], ARGV[at]
+        at = at + 3
+      end
+      in_chunks('HSET', P .. 'seen:' .. account .. ':' .. set, digests, 2)
+      in_chunks('ZADD', P .. 'order:' .. account .. ':' .. set, orders, 2)
+    elseif what == 'g' then
+      local ids = {}
+      for i = 1, tonumber(n) do ids[i] = ARGV[at + i - 1] end
+      forget(account, set, ids)
+      at = at + n
+    elseif what == 't' then most = trim(account, set, n, most)
+    else redis.call('HSET', P .. 'read-to:' .. account, set, n)
+    end
+  end
+  for set in pairs(used) do
+    redis.call('ZADD', P .. 'sets:' .. account, NOW, set)
+    if most > 0 then most = trim(account, set, '', most) end
+  end
+end
+
 -- The write that every transition of a leased run begins with. ARGV, from `at` on:
 --   run, epoch, owner, rev, status, decided ('1' or '0'), checkpoint, log line or '', bytes staged after it,
---   n, n × (stage name, bytes), m, m × stage name to drop
+--   n, n × (stage name, bytes), m, m × stage name to drop, marks, what mark() takes
 -- Returns 'ok', 'done' when this very write happened before (its answer was lost), or 'lost'.
 -- When Redis is behind its owner (it lost saves, as a replica may have that became the primary), the owner can't go on
 -- and lets go: the run returns to its backlog at once, to go on from the checkpoint there is.
@@ -193,6 +263,9 @@ local function write(at)
   end
   local drops = tonumber(ARGV[here])
   for i = 1, drops do redis.call('HDEL', stage, ARGV[here + i]) end
+  here = here + drops + 1
+  local marks = tonumber(ARGV[here])
+  if marks > 0 then mark(redis.call('HGET', run_key(id), 'account'), here + 1, marks) end
   return 'ok'
 end
 

@@ -156,7 +156,16 @@ pub(crate) fn fence(claim: &Claim, step: u64) -> Fence<'_> {
 
 pub(crate) fn write(status: Status, checkpoint: &[u8]) -> Write<'_> {
     let log = r#"{"what":"a write"}"#;
-    Write { status, decided: false, checkpoint, log, staged: 0, put: Vec::new(), drop: Vec::new() }
+    Write {
+        status,
+        decided: false,
+        checkpoint,
+        log,
+        staged: 0,
+        put: Vec::new(),
+        drop: Vec::new(),
+        marks: Vec::new(),
+    }
 }
 
 /// A request of `account` for `job` in partition 0, made at this time.
