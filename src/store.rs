@@ -13,6 +13,7 @@ mod connection;
 pub mod definitions;
 pub mod keys;
 pub mod lease;
+pub mod locks;
 pub mod maintenance;
 pub mod marks;
 mod outage;

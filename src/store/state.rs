@@ -13,7 +13,7 @@ use crate::json::Json;
 /// The longest value of a cell, as JSON text.
 pub const VALUE_BYTES_MAX: usize = 256 * 1024;
 /// The longest name of a namespace, and of a cell.
-pub const NAME_BYTES_MAX: usize = 512;
+pub const NAME_BYTES_MAX: usize = crate::definition::job::KEY_BYTES_MAX;
 /// The most cells of a namespace.
 pub const CELLS_MAX: usize = 10_000;
 /// How long the fence of a deleted cell is kept: longer than an owner that was left behind may still be at work.

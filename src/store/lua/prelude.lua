@@ -54,6 +54,37 @@ local function to_ready(id)
   redis.call('HSET', run_key(id), 'place', 'ready', 'entry', entry)
 end
 
+-- A run may need a key (`key`): a mutex of a name of its own, which runs of any account share. Who holds it, and the line
+-- of those who wait, live in the slot of the name (lock_*.lua); the run's own partition knows whether the run has it
+-- (`ticket`). What must be said in that other slot is noted here as an errand by the very script that causes it, and
+-- whoever tends runs it: so nothing is forgotten, whoever dies.
+
+-- what: 'ask' for the key, or 'free' it and leave its line. The attempt tells a run's turns apart.
+local function errand(what, id, key)
+  local run = redis.call('HMGET', run_key(id), 'attempt', 'created')
+  redis.call('ZADD', P .. 'errands', NOW, what .. ' ' .. id .. ' ' .. run[1] .. ' ' .. run[2] .. ' ' .. key)
+end
+
+local function wait_for_key(id, key)
+  redis.call('HSET', run_key(id), 'place', 'waiting', 'waits', 'key')
+  redis.call('ZADD', P .. 'keyed', NOW, id)
+  errand('ask', id, key)
+end
+
+-- In the slot of a key: gives it to the first of its line, who holds it as `turn ticket created`; nobody holds it when
+-- there is no line. Returns {turn, ticket, created} or {}.
+local function pass_lock(key)
+  local first = redis.call('ZRANGE', P .. 'line:' .. key, 0, 0, 'WITHSCORES')
+  if not first[1] then
+    redis.call('HDEL', P .. 'locks', key)
+    return {}
+  end
+  local ticket = fresh_epoch()
+  redis.call('ZREM', P .. 'line:' .. key, first[1])
+  redis.call('HSET', P .. 'locks', key, first[1] .. ' ' .. ticket .. ' ' .. first[2])
+  return {first[1], ticket, first[2]}
+end
+
 local function leave(id)
   local run = redis.call('HMGET', run_key(id), 'place', 'account', 'entry', 'mutex')
   local place = run[1]
@@ -68,12 +99,16 @@ local function leave(id)
     redis.call('XDEL', P .. 'ready', run[3])
   elseif place == 'leased' then redis.call('ZREM', P .. 'leases', id)
   elseif place == 'parked' then redis.call('ZREM', P .. 'parked', id)
-  elseif place == 'waiting' then redis.call('ZREM', P .. 'waiting:' .. run[4], id)
+  elseif place == 'waiting' then
+    redis.call('ZREM', P .. 'waiting:' .. (run[4] or ''), id)
+    redis.call('ZREM', P .. 'keyed', id)
+    redis.call('HDEL', run_key(id), 'waits')
   end
 end
 
 -- Moves runs from the accounts' backlogs into the ready stream, one account after the other, until the stream
--- holds `depth`. An account whose gate is closed sleeps; a run whose mutex is held waits for it.
+-- holds `depth`. An account whose gate is closed sleeps; a run whose mutex is held waits for it. A run that needs a key
+-- waits for that with its mutex in hand: keys come after mutexes, always, so no two wait for each other.
 local function admit(depth)
   local room = depth - redis.call('XLEN', P .. 'ready')
   local looks, admitted = 0, 0
@@ -91,17 +126,21 @@ local function admit(depth)
       redis.call('ZADD', P .. 'asleep', opens, account)
     else
       redis.call('ZREM', backlog, id)
-      local run = redis.call('HMGET', run_key(id), 'mutex', 'created')
-      local mutex = run[1] or ''
+      local run = redis.call('HMGET', run_key(id), 'mutex', 'created', 'key', 'ticket')
+      local mutex, key = run[1] or '', run[3] or ''
       local holder = mutex ~= '' and redis.call('HGET', P .. 'mutexes', mutex)
       if holder and holder ~= id then
         redis.call('HSET', run_key(id), 'place', 'waiting')
         redis.call('ZADD', P .. 'waiting:' .. mutex, run[2] or NOW, id)
       else
         if mutex ~= '' then redis.call('HSET', P .. 'mutexes', mutex, id) end
-        to_ready(id)
-        room = room - 1
-        admitted = admitted + 1
+        if key ~= '' and not run[4] then
+          wait_for_key(id, key)
+        else
+          to_ready(id)
+          room = room - 1
+          admitted = admitted + 1
+        end
       end
       if redis.call('ZCARD', backlog) == 0 then redis.call('ZREM', P .. 'ring', account)
       else redis.call('ZADD', P .. 'ring', redis.call('INCR', P .. 'turn'), account) end
@@ -110,11 +149,19 @@ local function admit(depth)
   return admitted
 end
 
--- Makes a run. `series` names the runs that share a watermark; `wake` is '' or the time before which it must not start.
-local function create(id, account, series, mutex, trigger, created, wake, request)
+-- How many runs wait before this one could: those of its account's backlog, and of the lines it may come to stand in.
+local function crowd(account, mutex, key)
+  return redis.call('ZCARD', P .. 'backlog:' .. account) + (mutex ~= '' and redis.call('ZCARD', P .. 'waiting:' .. mutex) or 0)
+    + (key ~= '' and redis.call('ZCARD', P .. 'keyed') or 0)
+end
+
+-- Makes a run. `series` names the runs that share a watermark; `key` is '' or the key it needs; `wake` is '' or the time
+-- before which it must not start.
+local function create(id, account, series, mutex, key, trigger, created, wake, request)
   redis.call('HSET', run_key(id), 'request', request, 'account', account, 'series', series, 'mutex', mutex,
     'trigger', trigger, 'created', created, 'updated', NOW, 'status', 'created', 'rev', '0', 'attempt', '1', 'crashes', '0',
     'epoch', '0')
+  if key ~= '' then redis.call('HSET', run_key(id), 'key', key) end
   redis.call('ZADD', P .. 'runs', created, id)
   redis.call('SADD', P .. 'live', id)
   if trigger ~= '' then redis.call('SADD', P .. 'trigger-runs:' .. trigger, id) end
@@ -127,10 +174,10 @@ local function create(id, account, series, mutex, trigger, created, wake, reques
   end
 end
 
--- Ends a run: it leaves its place, its mutex and its trigger's set of runs.
+-- Ends a run: it leaves its place, its mutex, its key and its trigger's set of runs.
 local function conclude(id, status)
   leave(id)
-  local run = redis.call('HMGET', run_key(id), 'mutex', 'trigger')
+  local run = redis.call('HMGET', run_key(id), 'mutex', 'trigger', 'key')
   redis.call('HSET', run_key(id), 'place', 'ended', 'status', status, 'finished', NOW, 'updated', NOW)
   redis.call('HDEL', run_key(id), 'wake', 'worker', 'stop')
   redis.call('SREM', P .. 'live', id)
@@ -143,6 +190,12 @@ local function conclude(id, status)
       redis.call('ZREM', P .. 'waiting:' .. mutex, heir)
       to_backlog(heir)
     end
+  end
+  local key = run[3] or ''
+  if key ~= '' then
+    if redis.call('HGET', P .. 'holds', key) == id then redis.call('HDEL', P .. 'holds', key) end
+    redis.call('HDEL', run_key(id), 'ticket', 'held')
+    errand('free', id, key)
   end
   if (run[2] or '') ~= '' then redis.call('SREM', P .. 'trigger-runs:' .. run[2], id) end
 end

@@ -182,6 +182,10 @@ pub(crate) fn request(environment: &EnvironmentId, account: &str, job: &str, cre
         slot: None,
         replay_of: None,
         revisions: Revisions { job: "j".into(), integration: "i".into() },
+        mutex_key: None,
+        state_key: None,
+        force: false,
+        version: 1,
         created_at: Millis(created_at),
     }
 }
