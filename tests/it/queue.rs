@@ -5,6 +5,7 @@ mod audit;
 pub(crate) mod bench;
 mod fence;
 mod full;
+mod locks;
 mod marks;
 mod mend;
 mod order;
