@@ -19,6 +19,7 @@ mod route;
 mod run_view;
 mod runs;
 mod server;
+mod state;
 mod token;
 mod triggers;
 

@@ -93,9 +93,14 @@ impl AccountId {
     ///
     /// `partitions` is fixed when the store is created (see `store::layout`).
     pub fn partition(&self, partitions: u16) -> u16 {
-        let digest = Sha256::digest(self.0.as_bytes());
-        u16::from_be_bytes([digest[0], digest[1]]) % partitions.max(1)
+        partition_of(&self.0, partitions)
     }
+}
+
+/// The partition of what is kept under a name: an account's, or one of a user's choice.
+pub fn partition_of(name: &str, partitions: u16) -> u16 {
+    let digest = Sha256::digest(name.as_bytes());
+    u16::from_be_bytes([digest[0], digest[1]]) % partitions.max(1)
 }
 
 /// One execution of a sync job. A UUID whose last two bytes are its partition.

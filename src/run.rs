@@ -36,9 +36,6 @@ pub struct RunRequest {
     /// Whether `previous_run_date` is the epoch although an earlier run completed.
     #[serde(default)]
     pub ignore_previous_run: bool,
-    /// The namespace of its state cells, in place of the job's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state_key: Option<String>,
     /// The trigger and slot that made the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<Slot>,
@@ -47,13 +44,37 @@ pub struct RunRequest {
     pub replay_of: Option<Replay>,
     /// The content addresses of the definitions this run executes, whatever is applied later.
     pub revisions: Revisions,
+    /// The mutex, rendered, that it shares with runs of any account: they don't overlap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutex_key: Option<String>,
+    /// The namespace of its state cells, rendered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_key: Option<String>,
+    /// Whether it waits for no mutex: neither its key's nor that of its job and account.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub force: bool,
+    /// What a worker must be able to honour: see [`RunRequest::version_for`].
+    #[serde(default = "first_version", skip_serializing_if = "is_first_version")]
+    pub version: u32,
     /// When it was accepted.
     pub created_at: Millis,
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+fn first_version() -> u32 {
+    1
+}
+
+fn is_first_version(version: &u32) -> bool {
+    *version == 1
+}
+
 /// The newest form of a request that this version executes. A request that older workers must not execute, because
 /// they would pass over a member that changes what is done, names a higher one as `version`; without it, it is 1.
-pub const REQUEST_VERSION: u32 = 1;
+pub const REQUEST_VERSION: u32 = 2;
 
 /// Why a stored request can't be executed by this version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +82,11 @@ pub const REQUEST_VERSION: u32 = 1;
 pub struct UnreadableRequest(String);
 
 impl RunRequest {
+    /// The version that a request with this key has: a worker that knows nothing of keys would not wait for it.
+    pub fn version_for(mutex_key: Option<&str>, force: bool) -> u32 {
+        if mutex_key.is_some() && !force { 2 } else { 1 }
+    }
+
     /// Reads a stored request in order to execute it.
     ///
     /// # Errors

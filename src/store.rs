@@ -13,12 +13,15 @@ mod connection;
 pub mod definitions;
 pub mod keys;
 pub mod lease;
+pub mod locks;
 pub mod maintenance;
+pub mod marks;
 mod outage;
 pub mod ready;
 pub mod runs;
 mod scripts;
 pub mod startup;
+pub mod state;
 pub mod triggers;
 
 use std::sync::Arc;
@@ -213,6 +216,22 @@ impl Store {
         loop {
             self.outage.turn(tries.left()).await?;
             match self.told(invocation.invoke_async(&mut self.shared.clone()).await) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => tries.again(error).await?,
+            }
+        }
+    }
+
+    /// Asks one thing on the shared connection, repeating it while Redis is away, until `patience` is over.
+    async fn look<T: FromRedisValue>(
+        &self,
+        command: &redis::Cmd,
+        patience: Duration,
+    ) -> Result<T, StoreError> {
+        let mut tries = Tries::within(patience);
+        loop {
+            self.outage.turn(tries.left()).await?;
+            match self.told(command.query_async(&mut self.shared.clone()).await) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => tries.again(error).await?,
             }

@@ -74,6 +74,8 @@ pub(crate) struct Run {
     pub(crate) job: String,
     pub(crate) account: String,
     pub(crate) webhook: String,
+    /// The mutex that it shares with runs of any account.
+    pub(crate) mutex: Option<String>,
     pub(crate) status: String,
     pub(crate) reason: Option<String>,
     pub(crate) trigger: Option<String>,

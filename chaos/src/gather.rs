@@ -43,6 +43,7 @@ fn read_run(run: &Value) -> Run {
         job: text("sync_job_id").unwrap_or_default(),
         account: text("integrated_account_id").unwrap_or_default(),
         webhook: text("webhook_id").unwrap_or_default(),
+        mutex: text("mutex_key"),
         status: text("status").unwrap_or_default(),
         reason: text("reason"),
         trigger: text("sync_job_cron_trigger_id"),

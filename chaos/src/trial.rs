@@ -29,6 +29,11 @@ const LEAVE_MAX: Duration = Duration::from_secs(40);
 /// How often a run that ended as poison is resumed: a plan may well kill its owner three times in a row.
 const RESUMES_MAX: u64 = 3;
 
+/// One of so many runs shares a mutex with runs of other accounts.
+const MUTEX_EVERY: usize = 12;
+/// How many such mutexes there are.
+const MUTEXES: usize = 2;
+
 /// What a trial is.
 #[derive(Debug, Clone)]
 pub(crate) struct Trial {
@@ -244,7 +249,11 @@ async fn push_runs(stage: Arc<Stage>, trial: Trial) -> anyhow::Result<()> {
             (JOBS[number % JOBS.len()].0, format!("account-{}", (number / JOBS.len()) % ACCOUNTS));
         let webhook = format!("hook-{}", (number / 2) % RECEIVERS);
         let key = format!("push-{}-{number}", trial.seed);
-        pushing.spawn(async move { push(&stage, job, account, webhook, key).await });
+        let mut body = json!({ "sync_job_id": job, "integrated_account_id": account, "webhook_id": webhook });
+        if number % MUTEX_EVERY == 0 {
+            body["mutex_key"] = format!("mutex {}", number / MUTEX_EVERY % MUTEXES).into();
+        }
+        pushing.spawn(async move { push(&stage, job, account, body, key).await });
     }
     while let Some(pushed) = pushing.join_next().await {
         pushed??;
@@ -252,8 +261,13 @@ async fn push_runs(stage: Arc<Stage>, trial: Trial) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn push(stage: &Stage, job: &str, account: String, webhook: String, key: String) -> anyhow::Result<()> {
-    let body = json!({ "sync_job_id": job, "integrated_account_id": account, "webhook_id": webhook });
+async fn push(
+    stage: &Stage,
+    job: &str,
+    account: String,
+    body: serde_json::Value,
+    key: String,
+) -> anyhow::Result<()> {
     let run = stage.client.push(&body, &key).await?;
     let at = stage.began.elapsed();
     let accepted = Accepted { run, job: job.to_owned(), account, at, replaced_by: None };

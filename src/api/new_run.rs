@@ -10,7 +10,7 @@ use super::error::{Answer, ApiError, reply};
 use super::request::{Body, problem};
 use super::run_view::RunView;
 use super::runs::{missing, record};
-use crate::definition::job::ErrorHandling;
+use crate::definition::job::{ErrorHandling, RunKeys};
 use crate::definition::{Checked, Document, Kind, Problem};
 use crate::id::{AccountId, JobId, RunId, WebhookId};
 use crate::json::Json;
@@ -48,6 +48,9 @@ pub(super) struct Wanted {
     pub(super) ignore_previous_run: bool,
     pub(super) slot: Option<Slot>,
     pub(super) replay_of: Option<Replay>,
+    /// The run's own keys, which win over the job's.
+    pub(super) keys: RunKeys,
+    pub(super) force: bool,
 }
 
 pub(super) async fn create(State(api): State<Api>, key: IdempotencyKey, body: Body) -> Answer {
@@ -61,8 +64,10 @@ pub(super) async fn create(State(api): State<Api>, key: IdempotencyKey, body: Bo
     if fields.maybe::<String>("status").is_some_and(|status| status != "created") {
         fields.problem("status", "can only be \"created\"", Some("leave it out"));
     }
-    fields.not_yet(&["resources", "daemon_group_key", "force", "events_to_send", "super_query"]);
-    fields.not_yet(&["datastore_id", "mutex_key", "state_key", "version"]);
+    let keys = RunKeys { mutex: fields.maybe("mutex_key"), state: fields.maybe("state_key") };
+    let force = fields.maybe::<bool>("force").unwrap_or_default();
+    fields.not_yet(&["resources", "daemon_group_key", "events_to_send", "super_query"]);
+    fields.not_yet(&["datastore_id", "version"]);
     fields.finish()?;
     let (Some(job), Some(account), Some(webhook)) = (job, account, webhook) else {
         return Err(ApiError::bad_request("a field is missing"));
@@ -76,6 +81,8 @@ pub(super) async fn create(State(api): State<Api>, key: IdempotencyKey, body: Bo
         ignore_previous_run,
         slot: None,
         replay_of: None,
+        keys,
+        force,
     };
     accept(&api, wanted, &key).await
 }
@@ -103,13 +110,15 @@ pub(super) async fn replay(
         ignore_previous_run: request.ignore_previous_run,
         slot: None,
         replay_of: Some(Replay { run: request.id, previous_run_date: old.progress.previous_run_date }),
+        keys: RunKeys { mutex: request.mutex_key, state: request.state_key },
+        force: request.force,
     };
     accept(&api, wanted, &key).await
 }
 
 /// Checks a run against the definitions as they are, pins them, and puts it into its account's backlog.
 pub(super) async fn accept(api: &Api, wanted: Wanted, key: &IdempotencyKey) -> Answer {
-    let (revisions, job_handling) = check(api, &wanted).await?;
+    let Fit { revisions, error_handling, keys } = check(api, &wanted).await?;
     api.definitions().pin(&[&revisions.job, &revisions.integration]).await?;
     let store = api.store();
     let request = RunRequest {
@@ -119,12 +128,15 @@ pub(super) async fn accept(api: &Api, wanted: Wanted, key: &IdempotencyKey) -> A
         account: wanted.account,
         webhooks: wanted.webhooks,
         args: wanted.args,
-        error_handling: wanted.error_handling.unwrap_or(job_handling),
+        error_handling: wanted.error_handling.unwrap_or(error_handling),
         ignore_previous_run: wanted.ignore_previous_run,
-        state_key: None,
         slot: wanted.slot,
         replay_of: wanted.replay_of,
         revisions,
+        version: RunRequest::version_for(keys.mutex.as_deref(), wanted.force),
+        mutex_key: keys.mutex,
+        state_key: keys.state,
+        force: wanted.force,
         created_at: store.now().await?,
     };
     match store.enqueue(&request, Exclusive::Yes, key.0.as_deref()).await? {
@@ -155,6 +167,7 @@ fn is_same(wanted: &RunRequest, found: &RunRequest) -> bool {
         (request.job.clone(), request.account.clone(), request.webhooks.clone(), request.args.clone())
     };
     asked(wanted) == asked(found)
+        && wanted.force == found.force
         && wanted.replay_of.as_ref().map(|replay| replay.run)
             == found.replay_of.as_ref().map(|replay| replay.run)
 }
@@ -172,8 +185,17 @@ fn answer(api: &Api, status: StatusCode, record: &RunRecord) -> Answer {
     Ok(response)
 }
 
-/// Whether the definitions that a run needs are there and fit; what it pins, and the job's error handling.
-async fn check(api: &Api, wanted: &Wanted) -> Result<(Revisions, ErrorHandling), ApiError> {
+/// What the definitions say of a run.
+struct Fit {
+    /// What it pins.
+    revisions: Revisions,
+    /// The job's.
+    error_handling: ErrorHandling,
+    keys: RunKeys,
+}
+
+/// Whether the definitions that a run needs are there and fit.
+async fn check(api: &Api, wanted: &Wanted) -> Result<Fit, ApiError> {
     let mut problems = Vec::new();
     let job = find(api, Kind::SyncJob, wanted.job.as_str(), "sync_job_id", &mut problems).await?;
     let account =
@@ -205,10 +227,16 @@ async fn check(api: &Api, wanted: &Wanted) -> Result<(Revisions, ErrorHandling),
             Some(&format!("choose an account of {reads:?}")),
         ));
     }
+    let keys = job.keys(&wanted.args, &account, wanted.keys.clone()).unwrap_or_else(|wrong| {
+        let hint = "give the run the argument, or a mutex_key and state_key of its own";
+        problems.extend(wrong.iter().map(|wrong| problem(wrong.field, &wrong.message, Some(hint))));
+        RunKeys::default()
+    });
     let integration = api.definitions().record(Kind::Integration, account.integration.as_str()).await?;
     match integration {
         Some(integration) if problems.is_empty() => {
-            Ok((Revisions { job: job_revision, integration: integration.revision }, job.error_handling))
+            let revisions = Revisions { job: job_revision, integration: integration.revision };
+            Ok(Fit { revisions, error_handling: job.error_handling, keys })
         }
         Some(_) => Err(ApiError::invalid(&problems)),
         None => Err(super::definitions::missing(Kind::Integration, account.integration.as_str())),

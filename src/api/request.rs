@@ -135,6 +135,12 @@ impl Fields {
         self.members.remove(name).filter(|json| json.as_str() != "null")
     }
 
+    /// The member `name`, which may be null; `None` when it is absent.
+    pub(super) fn any(&mut self, name: &'static str) -> Option<Json> {
+        self.known.push(name);
+        self.members.remove(name)
+    }
+
     /// The member `name` as a `T`.
     pub(super) fn maybe<T: DeserializeOwned>(&mut self, name: &'static str) -> Option<T> {
         let json = self.json(name)?;

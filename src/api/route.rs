@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{debug, error, info, warn};
 
 use super::error::{Answer, ApiError, reply, shape};
-use super::{Api, apply, definitions, deletion, new_run, runs, token, triggers};
+use super::{Api, apply, definitions, deletion, new_run, runs, state, token, triggers};
 use crate::clock;
 use crate::definition::Kind;
 
@@ -41,7 +41,9 @@ pub fn router(api: Api) -> Router {
         .route("/sync-job-run/{id}/log", get(runs::log))
         .route("/sync-job-run/{id}/stop", post(runs::stop))
         .route("/sync-job-run/{id}/resume", post(runs::resume))
-        .route("/sync-job-run/{id}/replay", post(new_run::replay));
+        .route("/sync-job-run/{id}/replay", post(new_run::replay))
+        .route("/sync-job-run-state", get(state::list).post(state::write))
+        .route("/sync-job-run-state/{key}", get(state::read).patch(state::update).delete(state::delete));
     for kind in Kind::ALL {
         behind_token = behind_token.merge(of_kind(*kind));
     }

@@ -11,7 +11,7 @@ use crate::id::{AccountId, EnvironmentId, JobId, RunId, TriggerId, WebhookId};
 use crate::json::Json;
 use crate::run::{Counts, Status};
 use crate::settings::RetentionSettings;
-use crate::store::runs::RunRecord;
+use crate::store::runs::{RunRecord, WaitsFor};
 
 /// The JSON of a run. RapidBridge's fields first, then what it does not have. Times are RFC 3339 in UTC; what is not
 /// known yet is null.
@@ -26,6 +26,9 @@ pub(super) struct RunView<'r> {
     args: &'r Json,
     error_handling: ErrorHandling,
     ignore_previous_run: bool,
+    mutex_key: Option<&'r str>,
+    state_key: Option<&'r str>,
+    force: bool,
     resource_stats: &'r BTreeMap<String, BTreeMap<String, Counts>>,
     created_at: String,
     started_at: Option<String>,
@@ -78,6 +81,9 @@ impl<'r> RunView<'r> {
             args: &request.args,
             error_handling: request.error_handling,
             ignore_previous_run: request.ignore_previous_run,
+            mutex_key: request.mutex_key.as_deref(),
+            state_key: request.state_key.as_deref(),
+            force: request.force,
             resource_stats: &progress.resource_stats,
             created_at: request.created_at.rfc3339(),
             started_at: time(progress.started_at),
@@ -119,6 +125,13 @@ fn reason(record: &RunRecord) -> Option<Cow<'_, str>> {
     if record.status == Status::Completed && !holes.is_empty() {
         let nodes: Vec<&str> = holes.keys().map(String::as_str).collect();
         return Some(format!("not everything was read: {}", nodes.join(", ")).into());
+    }
+    if let Some(WaitsFor { key, holder }) = &record.waits_for {
+        let who = match holder {
+            Some(holder) if *holder != record.request.id => format!("held by run {holder}"),
+            _ => "which is being handed over".to_owned(),
+        };
+        return Some(format!("waits for mutex {key:?}, {who}").into());
     }
     if record.place == "waiting" {
         return Some("waits until another run of this job and account has ended".into());

@@ -4,3 +4,4 @@ mod definitions;
 mod fixture;
 mod requests;
 mod runs;
+mod state;

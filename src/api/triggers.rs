@@ -10,6 +10,7 @@ use super::error::{Answer, ApiError, reply};
 use super::new_run::{IdempotencyKey, Wanted, accept};
 use super::request::Body;
 use crate::clock::Millis;
+use crate::definition::job::RunKeys;
 use crate::definition::{Checked, Kind};
 use crate::id::{AccountId, TriggerId};
 use crate::run::Slot;
@@ -57,6 +58,8 @@ pub(super) async fn run_now(
         ignore_previous_run: false,
         slot: Some(Slot { trigger: trigger.id.clone(), at: None }),
         replay_of: None,
+        keys: RunKeys::default(),
+        force: false,
     };
     accept(&api, wanted, &key).await
 }

@@ -10,10 +10,12 @@ use crate::id::{IntegrationName, JobId};
 use crate::template::Template;
 
 mod graph;
+mod keys;
 mod node;
 mod placeholders;
 mod read;
 
+pub use keys::{KEY_BYTES_MAX, KeyProblem, RunKeys};
 pub use node::{
     Argument, Batching, ChangeTracking, CursorFormat, Deletions, Destination, Incremental, Input, Moment,
     Node, NodeKind, Recurse, Request, ResponseFormat,

@@ -1,6 +1,5 @@
 //! Makes the runs of slots whose time has come.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{debug, error, info};
@@ -8,6 +7,7 @@ use tracing::{debug, error, info};
 use super::Scheduler;
 use super::timetable::rule;
 use crate::clock::Millis;
+use crate::definition::job::{ErrorHandling, RunKeys};
 use crate::definition::{Account, Kind, SyncJob, Trigger};
 use crate::id::RunId;
 use crate::run::{Revisions, RunRequest, Slot};
@@ -68,10 +68,10 @@ async fn fire(scheduler: &Scheduler, partition: u16, due: &Due, now: Millis) -> 
     let state = scheduler.store.trigger_state(partition, &due.trigger).await?;
     let rule = rule(&trigger, scheduler.settings.scheduler.grace);
     let firing = rule.firing(state.last_slot.unwrap_or(now), now);
-    let runs = match revisions(scheduler, &trigger).await? {
-        Some(revisions) => slot_runs(scheduler, partition, &trigger, &firing, &revisions, now),
-        None => {
-            error!(trigger = %due.trigger, "the trigger's job or integration is missing; its slot makes no run");
+    let runs = match pinned(scheduler, &trigger).await? {
+        Ok(pinned) => slot_runs(scheduler, partition, &trigger, &firing, &pinned, now),
+        Err(reason) => {
+            error!(trigger = %due.trigger, reason, "the trigger's slot makes no run");
             Vec::new()
         }
     };
@@ -91,7 +91,7 @@ fn slot_runs(
     partition: u16,
     trigger: &Trigger,
     firing: &Firing,
-    revisions: &Pinned,
+    pinned: &Pinned,
     now: Millis,
 ) -> Vec<SlotRun> {
     let environment = scheduler.store.environment();
@@ -103,12 +103,15 @@ fn slot_runs(
         account: trigger.account.clone(),
         webhooks: vec![trigger.webhook.clone()],
         args: trigger.args.clone(),
-        error_handling: trigger.error_handling.unwrap_or(revisions.error_handling),
+        error_handling: trigger.error_handling.unwrap_or(pinned.error_handling),
         ignore_previous_run: false,
-        state_key: None,
         slot: Some(Slot { trigger: trigger.id.clone(), at: Some(slot) }),
         replay_of: None,
-        revisions: revisions.revisions.clone(),
+        revisions: pinned.revisions.clone(),
+        version: RunRequest::version_for(pinned.keys.mutex.as_deref(), false),
+        mutex_key: pinned.keys.mutex.clone(),
+        state_key: pinned.keys.state.clone(),
+        force: false,
         created_at: now,
     };
     let overlap = |slot: Millis| match trigger.overlap {
@@ -124,29 +127,34 @@ fn slot_runs(
 /// What a run of a trigger executes, as it stands now.
 struct Pinned {
     revisions: Revisions,
-    error_handling: crate::definition::job::ErrorHandling,
+    error_handling: ErrorHandling,
+    keys: RunKeys,
 }
 
-async fn revisions(scheduler: &Scheduler, trigger: &Arc<Trigger>) -> Result<Option<Pinned>, StoreError> {
+/// Or why the trigger can make no run.
+async fn pinned(scheduler: &Scheduler, trigger: &Trigger) -> Result<Result<Pinned, String>, StoreError> {
     let definitions = &scheduler.definitions;
-    let Some(record) = definitions.record(Kind::SyncJob, trigger.job.as_str()).await? else {
-        return Ok(None);
+    let missing = |what: &str| Ok(Err(format!("its {what} is missing, or can't be read")));
+    let job = trigger.job.as_str();
+    let Some(record) = definitions.record(Kind::SyncJob, job).await? else { return missing("job") };
+    let Some(document) = definitions.document(Kind::SyncJob, job).await? else { return missing("job") };
+    let Ok(job) = SyncJob::from_document(&document) else { return missing("job") };
+    let account = definitions.document(Kind::Account, trigger.account.as_str()).await?;
+    let account = account.and_then(|account| Account::from_document(&account).ok());
+    let Some(account) = account else { return missing("account") };
+    let integration = definitions.record(Kind::Integration, account.integration.as_str()).await?;
+    let Some(integration) = integration.filter(|_| job.reads_from(&account.integration)) else {
+        return missing("integration");
     };
-    let Some(document) = definitions.document(Kind::SyncJob, trigger.job.as_str()).await? else {
-        return Ok(None);
-    };
-    let Ok(job) = SyncJob::from_document(&document) else { return Ok(None) };
-    let Some(account) = definitions.document(Kind::Account, trigger.account.as_str()).await? else {
-        return Ok(None);
-    };
-    let Ok(account) = Account::from_document(&account) else { return Ok(None) };
-    if !job.reads_from(&account.integration) {
-        return Ok(None);
-    }
-    let Some(integration) = definitions.record(Kind::Integration, account.integration.as_str()).await? else {
-        return Ok(None);
+    let keys = match job.keys(&trigger.args, &account, RunKeys::default()) {
+        Ok(keys) => keys,
+        Err(wrong) => {
+            let wrong: Vec<String> =
+                wrong.iter().map(|wrong| format!("{}: {}", wrong.field, wrong.message)).collect();
+            return Ok(Err(wrong.join("; ")));
+        }
     };
     let revisions = Revisions { job: record.revision, integration: integration.revision };
     definitions.pin(&[&revisions.job, &revisions.integration]).await?;
-    Ok(Some(Pinned { revisions, error_handling: job.error_handling }))
+    Ok(Ok(Pinned { revisions, error_handling: job.error_handling, keys }))
 }

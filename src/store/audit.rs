@@ -13,7 +13,6 @@ use std::time::Duration;
 use super::maintenance::CONSUMER_IDLE_MAX;
 use super::{PATIENCE, Store, StoreError, keys};
 use crate::definition::Kind;
-use crate::id::AccountId;
 
 /// Keys or members that one slice looks at; bounds a script's time.
 const SLICE: usize = 200;
@@ -63,6 +62,10 @@ struct Findings {
     accounts: BTreeSet<(String, String)>,
     /// (trigger, what belongs to it)
     triggers: BTreeSet<(String, String)>,
+    /// (turn, key) as the slots of keys have them
+    locks: BTreeSet<(String, String)>,
+    /// (turn, key) as the partitions of runs have them
+    waits: BTreeSet<(String, String)>,
     /// Keys whose members are to be looked at.
     members: HashSet<String>,
 }
@@ -98,6 +101,13 @@ impl Store {
             let left = owned.iter().filter(|(owner, _)| !defined.contains(owner));
             all.leftovers.extend(left.map(|(owner, what)| format!("{what}: there is no {kind} {owner:?}")));
         }
+        for (turn, key) in std::mem::take(&mut all.locks) {
+            all.leftovers.extend(self.wrong_lock(&turn, &key).await?);
+        }
+        for (turn, key) in std::mem::take(&mut all.waits) {
+            let wrong = self.wrong_wait(&turn, &key).await?;
+            all.orphans.extend(wrong.map(|why| format!("run {turn}: {why}")));
+        }
         Ok(all.into())
     }
 
@@ -120,6 +130,14 @@ impl Store {
                 self.slice(prefix, at, "1", todo, &mut found).await?;
             }
             self.disown(index, prefix, &mut found).await?;
+            for (turn, key) in std::mem::take(&mut found.locks) {
+                if let Some(wrong) = self.wrong_lock(&turn, &key).await? {
+                    self.drop_turn(&turn, &key).await?;
+                    found.leftovers.insert(wrong);
+                }
+            }
+            // Reconciliation lets those that wait ask again.
+            found.waits.clear();
             all.add(prefix, found);
         }
         Ok(all.into())
@@ -132,9 +150,9 @@ impl Store {
             let defined = self.defined(Kind::Account).await?;
             for (account, key) in std::mem::take(&mut found.accounts) {
                 if !defined.contains(&account) {
-                    let key = format!("{prefix}{key}");
-                    redis::cmd("UNLINK").arg(key).query_async::<()>(&mut self.shared.clone()).await?;
-                    found.leftovers.insert(format!("watermarks of account {account:?}, which is gone"));
+                    let whole = format!("{prefix}{key}");
+                    redis::cmd("UNLINK").arg(whole).query_async::<()>(&mut self.shared.clone()).await?;
+                    found.leftovers.insert(format!("{key}: account {account:?} is gone"));
                 }
             }
         }
@@ -150,16 +168,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// Forgets what is kept of an account that was deleted: how far its jobs had read.
-    ///
-    /// # Errors
-    /// When Redis can't be written.
-    pub async fn forget_account(&self, account: &AccountId) -> Result<(), StoreError> {
-        let prefix = self.partition(account.partition(self.partitions));
-        let key = format!("{prefix}watermarks:{account}");
-        Ok(redis::cmd("UNLINK").arg(key).query_async(&mut self.shared.clone()).await?)
     }
 
     fn prefixes(&self) -> Vec<String> {
@@ -217,6 +225,8 @@ impl Findings {
             "orphan" => drop(self.orphans.insert(format!("run {subject}: {why}"))),
             "account" => drop(self.accounts.insert((subject.clone(), why.clone()))),
             "trigger" => drop(self.triggers.insert((subject.clone(), why.clone()))),
+            "lock" => drop(self.locks.insert((subject.clone(), why.clone()))),
+            "line" => drop(self.waits.insert((subject.clone(), why.clone()))),
             "members" => drop(self.members.insert(subject.clone())),
             _ => drop(self.leftovers.insert(format!("{subject}: {why}"))),
         }
@@ -226,6 +236,8 @@ impl Findings {
     fn add(&mut self, prefix: &str, other: Self) {
         let full = |(owner, what): (String, String)| (owner, format!("{prefix} {what}"));
         self.orphans.extend(other.orphans);
+        self.locks.extend(other.locks);
+        self.waits.extend(other.waits);
         self.leftovers.extend(other.leftovers.into_iter().map(|line| format!("{prefix} {line}")));
         self.accounts.extend(other.accounts.into_iter().map(full));
         self.triggers.extend(other.triggers.into_iter().map(full));

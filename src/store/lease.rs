@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::ScriptInvocation;
 
+use super::marks::{self, Mark};
 use super::{PATIENCE, Store, StoreError, Unconfirmed};
 use crate::clock::Millis;
 use crate::id::{AccountId, RunId};
@@ -40,6 +41,8 @@ pub struct Write<'a> {
     pub put: Vec<(&'a str, &'a [u8])>,
     /// Stages to drop.
     pub drop: Vec<&'a str>,
+    /// What is remembered of records from now on; at most [`MARKS_MAX`](super::marks::MARKS_MAX).
+    pub marks: Vec<Mark<'a>>,
 }
 
 /// Whether the webhooks know how the run ended.
@@ -90,7 +93,7 @@ impl Store {
     ) -> Result<Option<Notice>, StoreError> {
         let mut call = self.scripts.save.key(self.of_run(fence.run));
         call.arg(millis(lease));
-        add_write(&mut call, fence, write);
+        add_write(&mut call, fence, write)?;
         let (state, stop, generation, opens): (String, String, u64, i64) = self.call(&call, patience).await?;
         let notice = Notice { stop: (!stop.is_empty()).then_some(stop), gate: (generation, Millis(opens)) };
         Ok((state == "ok").then_some(notice))
@@ -110,7 +113,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut call = self.scripts.park.key(self.of_run(fence.run));
         call.arg(wake.0).arg(reason).arg(1);
-        add_write(&mut call, fence, write);
+        add_write(&mut call, fence, write)?;
         Ok(self.call::<String>(&call, patience).await? == "ok")
     }
 
@@ -126,7 +129,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut call = self.scripts.release.key(self.of_run(fence.run));
         call.arg(1);
-        add_write(&mut call, fence, write);
+        add_write(&mut call, fence, write)?;
         Ok(self.call::<String>(&call, patience).await? == "ok")
     }
 
@@ -151,7 +154,7 @@ impl Store {
         call.arg(serde_json::to_string(outcome).unwrap_or_default());
         call.arg(watermark.map_or_else(String::new, |at| at.0.to_string()));
         call.arg(if keep { "1" } else { "0" }).arg(if undelivered { "1" } else { "0" }).arg(1);
-        add_write(&mut call, fence, write);
+        add_write(&mut call, fence, write)?;
         let state: String = self.call_safely(&prefix, &call, patience, Unconfirmed::Goes).await?;
         Ok(state == "ok")
     }
@@ -230,7 +233,7 @@ impl Store {
 /// How long a gate is remembered after it opened: longer than any request that was sent before it closed.
 const GATE_REMEMBERED: Duration = Duration::from_secs(3600);
 
-fn add_write(call: &mut ScriptInvocation<'_>, fence: Fence<'_>, write: &Write<'_>) {
+fn add_write(call: &mut ScriptInvocation<'_>, fence: Fence<'_>, write: &Write<'_>) -> Result<(), StoreError> {
     call.arg(fence.run.to_string()).arg(fence.epoch).arg(fence.owner).arg(fence.rev);
     call.arg(write.status.as_str()).arg(if write.decided { "1" } else { "0" });
     call.arg(write.checkpoint).arg(write.log).arg(write.staged);
@@ -242,4 +245,5 @@ fn add_write(call: &mut ScriptInvocation<'_>, fence: Fence<'_>, write: &Write<'_
     for name in &write.drop {
         call.arg(*name);
     }
+    marks::add(call, &write.marks)
 }

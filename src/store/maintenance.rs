@@ -51,7 +51,14 @@ impl Store {
     pub async fn tend(&self, partition: u16, depth: usize, lease: Duration) -> Result<Tended, StoreError> {
         let mut call = self.scripts.tend.key(self.partition(partition));
         call.arg(depth).arg(millis(lease)).arg(BATCH).arg(CRASHES_MAX);
-        let (woken, reaped, admitted, next): (u64, u64, u64, i64) = self.call(&call, Duration::ZERO).await?;
+        let (woken, reaped, admitted, next, errands): (u64, u64, u64, i64, u64) =
+            self.call(&call, Duration::ZERO).await?;
+        if errands > 0
+            && let Err(error) = self.run_errands(partition).await
+        {
+            // They come again, and concern other partitions.
+            error.report("what runs want of mutexes was not done");
+        }
         let next = u64::try_from(next).ok().map(Duration::from_millis);
         Ok(Tended { woken, reaped, admitted, next })
     }
@@ -103,7 +110,7 @@ impl Store {
             let (next, found): (String, u64) = self.call(&call, PATIENCE).await?;
             mended += found;
             if next == "0" {
-                return Ok(mended);
+                return Ok(mended + self.reconcile_locks(partition).await?);
             }
             cursor = next;
         }

@@ -16,6 +16,7 @@ use tokio::time::{timeout, timeout_at};
 use tracing::error;
 use uuid::Uuid;
 
+use super::locks::Kept;
 use super::maintenance::CRASHES_MAX;
 use super::{PATIENCE, Store, StoreError, keys};
 use crate::clock::{self, Millis};
@@ -46,6 +47,9 @@ const UNCLAIMED: Duration = Duration::from_secs(5);
 /// How long a run waits that the worker which claimed it can't read: soon enough that a worker of the right version
 /// finds it, and seldom enough that many such runs cost little.
 const SET_ASIDE: Duration = Duration::from_secs(60);
+
+/// How long a run waits that can't find out whether it is the only one with its key, as a part of Redis is away.
+const KEY_UNKNOWN: Duration = Duration::from_secs(5);
 
 /// A run on the ready stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +101,17 @@ pub struct Claim {
     pub staged_by_others: u64,
     /// How many claims in a row ended in a crash, without a checkpoint between.
     pub crashes: u32,
+    /// What the run knows of the key it needs (its `mutex_key`).
+    pub key: Option<HeldKey>,
+}
+
+/// A key that a run was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldKey {
+    /// When, by the clock of the key's slot in microseconds.
+    pub ticket: u64,
+    /// Whether it was found to be the only run that has it.
+    pub is_only: bool,
 }
 
 impl Claim {
@@ -302,12 +317,25 @@ impl Store {
         }
         let epoch = answer.first().cloned().and_then(|value| String::from_redis_value(value).ok());
         match (parse_claim(owner.clone(), answer), epoch) {
-            (Ok(claim), _) => Ok(Some(claim)),
+            (Ok(claim), _) => self.with_key(entry, claim).await,
             (Err(error), None) => Err(error),
             // A later version's, most likely. It must neither be lost nor keep this worker from other runs.
             (Err(error), Some(epoch)) => {
                 error!(run = %entry.run, %error, "a run that this worker can't read waits for another worker");
                 self.set_aside(entry.run, &epoch, &owner, &error.to_string()).await.map(|_| None)
+            }
+        }
+    }
+
+    /// A claim whose run may go on with the key it needs.
+    async fn with_key(&self, entry: &ReadyEntry, claim: Claim) -> Result<Option<Claim>, StoreError> {
+        match self.keep_key(entry, &claim).await {
+            Kept::Yes => Ok(Some(claim)),
+            Kept::No => Ok(None),
+            Kept::Unknown(error) => {
+                let reason = format!("can't tell whether another run has its mutex: {error}");
+                let epoch = claim.epoch.to_string();
+                self.wait_a_while(entry.run, &epoch, &claim.owner, &reason, KEY_UNKNOWN).await.map(|_| None)
             }
         }
     }
@@ -324,10 +352,21 @@ impl Store {
         owner: &str,
         reason: &str,
     ) -> Result<bool, StoreError> {
+        self.wait_a_while(run, epoch, owner, reason, SET_ASIDE).await
+    }
+
+    async fn wait_a_while(
+        &self,
+        run: RunId,
+        epoch: &str,
+        owner: &str,
+        reason: &str,
+        wait: Duration,
+    ) -> Result<bool, StoreError> {
         let line = serde_json::json!({ "what": "set aside", "note": reason }).to_string();
         let mut call = self.scripts.set_aside.key(self.of_run(run));
         call.arg(run.to_string()).arg(epoch).arg(owner);
-        call.arg(u64::try_from(SET_ASIDE.as_millis()).unwrap_or(u64::MAX)).arg(reason).arg(line).arg(1);
+        call.arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)).arg(reason).arg(line).arg(1);
         Ok(self.call::<String>(&call, PATIENCE).await? == "ok")
     }
 
@@ -364,6 +403,8 @@ fn parse_claim(owner: String, answer: Vec<redis::Value>) -> Result<Claim, StoreE
     let watermark: String = take(&mut parts, "watermark")?;
     let staged_by_others: i64 = take(&mut parts, "staged bytes")?;
     let crashes = take(&mut parts, "crashes")?;
+    let ticket: String = take(&mut parts, "ticket")?;
+    let held: String = take(&mut parts, "what is known of its key")?;
     let mut stages = Vec::new();
     while let Some(name) = parts.next() {
         let name = String::from_redis_value(name).map_err(|error| StoreError::Damaged(error.to_string()))?;
@@ -384,5 +425,6 @@ fn parse_claim(owner: String, answer: Vec<redis::Value>) -> Result<Claim, StoreE
         watermark: watermark.parse().ok().map(Millis),
         staged_by_others: u64::try_from(staged_by_others).unwrap_or_default(),
         crashes,
+        key: ticket.parse().ok().map(|ticket| HeldKey { ticket, is_only: held == "1" }),
     })
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tracing::warn;
 
-use super::{PATIENCE, Store, StoreError, Unconfirmed, keys};
+use super::{PATIENCE, Store, StoreError, Unconfirmed, keys, locks};
 use crate::clock::Millis;
 use crate::id::{AccountId, JobId, RunId};
 use crate::json::Json;
@@ -97,6 +97,8 @@ pub struct RunRecord {
     pub wake: Option<Millis>,
     /// Why it is parked.
     pub reason: Option<String>,
+    /// The key it waits for, and who has that; absent when it doesn't.
+    pub waits_for: Option<WaitsFor>,
     /// A stop request under way.
     pub stop: Option<String>,
     /// How it ended.
@@ -113,6 +115,15 @@ pub struct RunRecord {
     pub progress: Progress,
     /// Pages acknowledged by the first webhook.
     pub seq: u64,
+}
+
+/// What a run waits for whose key (its `mutex_key`) another one has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitsFor {
+    /// The key.
+    pub key: String,
+    /// The run that has it; unknown while it is handed over.
+    pub holder: Option<RunId>,
 }
 
 /// Which runs a list should show.
@@ -156,13 +167,19 @@ impl Store {
         let prefix = self.of_run(request.id);
         let mut call = self.scripts.enqueue.key(&prefix);
         call.arg(request.id.to_string()).arg(request.account.as_str()).arg(keys::series(request));
-        call.arg(mutex(request, exclusive));
+        call.arg(mutex(request, exclusive)).arg(locks::key(request));
         call.arg(request.slot.as_ref().map_or("", |slot| slot.trigger.as_str()));
         call.arg(request.created_at.0).arg("").arg(to_json(request));
         call.arg(idempotency_key.unwrap_or_default());
         call.arg(u64::try_from(IDEMPOTENCY_LIFE.as_millis()).unwrap_or(u64::MAX)).arg(BACKLOG_MAX).arg(1);
         let (what, detail): (String, String) =
             self.call_safely(&prefix, &call, PATIENCE, Unconfirmed::Fails).await?;
+        if !locks::key(request).is_empty()
+            && let Err(error) = self.run_errands(request.id.partition() % self.partitions.max(1)).await
+        {
+            // It was accepted; whoever tends asks for its key.
+            error.report("its mutex was not asked for yet");
+        }
         match what.as_str() {
             "full" => Ok(Enqueued::Full { waiting: detail.parse().unwrap_or_default() }),
             "created" => Ok(Enqueued::Created(request.id)),
@@ -182,7 +199,26 @@ impl Store {
         let mut connection = self.pooled().await?;
         let fields: HashMap<String, String> =
             redis::cmd("HGETALL").arg(key).query_async(&mut connection).await?;
-        if fields.is_empty() { Ok(None) } else { record(&fields).map(Some) }
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        let mut record = record(&fields)?;
+        self.add_holders([&mut record]).await?;
+        Ok(Some(record))
+    }
+
+    /// Says of runs that wait for a key who has it.
+    async fn add_holders<'r>(
+        &self,
+        records: impl IntoIterator<Item = &'r mut RunRecord>,
+    ) -> Result<(), StoreError> {
+        let mut waits: Vec<&mut WaitsFor> =
+            records.into_iter().filter_map(|record| record.waits_for.as_mut()).collect();
+        let keys: Vec<String> = waits.iter().map(|waits| waits.key.clone()).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let holders = self.key_holders(&keys).await?;
+        waits.iter_mut().zip(holders).for_each(|(waits, holder)| waits.holder = holder);
+        Ok(())
     }
 
     /// A run's log, the oldest line first.
@@ -272,14 +308,19 @@ impl Store {
         }
         let mut connection = self.pooled().await?;
         let answers: Vec<HashMap<String, String>> = pipe.query_async(&mut connection).await?;
-        let records = answers.iter().zip(ids).map(|(fields, at)| {
-            let unreadable = |error: &StoreError| {
-                warn!(run = %at.run, %error, "left out of the list: a later version's, or damaged");
-            };
-            // One run that can't be read must not hide all others.
-            if fields.is_empty() { None } else { record(fields).inspect_err(unreadable).ok() }
-        });
-        Ok(records.collect())
+        let mut records: Vec<Option<RunRecord>> = answers
+            .iter()
+            .zip(ids)
+            .map(|(fields, at)| {
+                let unreadable = |error: &StoreError| {
+                    warn!(run = %at.run, %error, "left out of the list: a later version's, or damaged");
+                };
+                // One run that can't be read must not hide all others.
+                if fields.is_empty() { None } else { record(fields).inspect_err(unreadable).ok() }
+            })
+            .collect();
+        self.add_holders(records.iter_mut().flatten()).await?;
+        Ok(records)
     }
 
     /// The ids of the next `limit` runs after `position` over all partitions, merged by time.
@@ -406,8 +447,8 @@ impl RunFilter {
 
 pub(super) fn mutex(request: &RunRequest, exclusive: Exclusive) -> String {
     match exclusive {
-        Exclusive::Yes => keys::overlap_mutex(&request.job, &request.account),
-        Exclusive::No => String::new(),
+        Exclusive::Yes if !request.force => keys::overlap_mutex(&request.job, &request.account),
+        Exclusive::Yes | Exclusive::No => String::new(),
     }
 }
 
@@ -440,6 +481,10 @@ fn record(fields: &HashMap<String, String>) -> Result<RunRecord, StoreError> {
         crashes: number("crashes").and_then(|number| number.try_into().ok()).unwrap_or_default(),
         wake: number("wake").map(Millis),
         reason: text("reason"),
+        waits_for: text("waits")
+            .and_then(|_| text("key"))
+            .map(|key| WaitsFor { key, holder: None })
+            .filter(|_| text("place").is_some_and(|place| place == "waiting")),
         stop: text("stop"),
         outcome: text("outcome").and_then(|text| serde_json::from_str(&text).ok()),
         terminal_undelivered: checkpoint["terminal_undelivered"].as_bool().unwrap_or_default(),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::runs::{BACKLOG_MAX, Exclusive, mutex, to_json};
-use super::{PATIENCE, Store, StoreError, Unconfirmed, keys};
+use super::{PATIENCE, Store, StoreError, Unconfirmed, keys, locks};
 use crate::clock::Millis;
 use crate::id::TriggerId;
 use crate::run::RunRequest;
@@ -206,7 +206,7 @@ impl Store {
                 SlotOverlap::CatchUp => ("catch_up", Exclusive::Yes),
             };
             call.arg(request.id.to_string()).arg(request.account.as_str()).arg(keys::series(request));
-            call.arg(mutex(request, exclusive)).arg(request.created_at.0);
+            call.arg(mutex(request, exclusive)).arg(locks::key(request)).arg(request.created_at.0);
             call.arg(run.wake.map_or_else(String::new, |wake| wake.0.to_string()));
             call.arg(overlap).arg(run.slot.0).arg(to_json(request));
         }

@@ -8,13 +8,15 @@ use tracing::{info, warn};
 
 use super::leases::Lease;
 use crate::clock::{self, Millis};
-use crate::engine::machine::{Gate, Park, Recall, Remember, Remembered};
+use crate::engine::machine::{self, Gate, Park, Recall, Remember, Remembered};
 use crate::engine::seam::{Entry, Journal, JournalError, Notice};
 use crate::id::AccountId;
 use crate::json::Json;
 use crate::run::{Outcome, RunRequest, Status};
 use crate::store::lease::{Fence, Terminal, Write};
+use crate::store::marks::Mark;
 use crate::store::ready::Claim;
+use crate::store::state::{Author, CellChange, Changed};
 use crate::store::{Store, StoreError};
 
 /// The journal of one claim.
@@ -65,6 +67,7 @@ impl StoreJournal {
             staged: entry.staged,
             put: entry.changes.put.iter().map(|(name, bytes)| (name.as_str(), bytes.as_ref())).collect(),
             drop: entry.changes.drop.iter().map(String::as_str).collect(),
+            marks: entry.changes.marks.iter().map(mark).collect(),
         };
         match write(fence, &what, self.lease.left()).await {
             Ok(Some(answer)) => {
@@ -78,11 +81,7 @@ impl StoreJournal {
             }
             Err(error) => {
                 self.lease.lose();
-                Err(if error.is_passing() {
-                    JournalError::Unavailable(error.to_string())
-                } else {
-                    JournalError::Failed(error.to_string())
-                })
+                Err(failed(error))
             }
         }
     }
@@ -143,11 +142,40 @@ impl Journal for StoreJournal {
     }
 
     async fn recall(&self, what: &Recall) -> Result<Option<Json>, JournalError> {
-        Err(JournalError::Failed(format!("{what:?} can't be recalled by this version")))
+        let (store, account, left) = (&self.store, &self.account, self.lease.left());
+        let found = match what {
+            Recall::State { state_key, key } => {
+                store.cell(state_key, key, left).await.map(|cell| cell.map(|cell| cell.value))
+            }
+            Recall::Known { set, ids } => {
+                store.known(account, set, ids, left).await.map(|known| Some(Json::of(&known)))
+            }
+            Recall::Before { set, order, most } => {
+                store.seen_before(account, set, *order, *most, left).await.map(|ids| Some(Json::of(&ids)))
+            }
+            Recall::Size { set } => {
+                store.set_size(account, set, left).await.map(|size| Some(Json::of(&size)))
+            }
+            Recall::Watermark { set } => store.read_to(account, set, left).await,
+        };
+        found.map_err(failed)
     }
 
     async fn remember(&self, what: &Remember) -> Result<Remembered, JournalError> {
-        Err(JournalError::Failed(format!("{what:?} can't be remembered by this version")))
+        let Remember { state_key, key, value, step } = what;
+        let change = value.as_ref().map_or(CellChange::Delete, CellChange::Set);
+        let author = Author::Run { run: self.lease.run, epoch: self.lease.epoch, step: *step };
+        let left = self.lease.left();
+        // An owner whose lease is over may have a successor that changes the same cells.
+        if left.is_zero() {
+            return Err(JournalError::Lost);
+        }
+        let changed = self.store.change_cell(state_key, key, change, author, left).await.map_err(failed)?;
+        Ok(match changed {
+            Changed::Done { .. } | Changed::Missing => Remembered::Written,
+            Changed::Older => Remembered::Older,
+            Changed::Refused(reason) => Remembered::Refused(reason),
+        })
     }
 
     async fn close_gate(&self, seen: u64, wait: Duration) -> Result<Gate, JournalError> {
@@ -163,6 +191,23 @@ impl Journal for StoreJournal {
 
 pub(super) fn gate((generation, opens_at): (u64, Millis)) -> Gate {
     Gate { generation, opens_at }
+}
+
+fn mark(mark: &machine::Mark) -> Mark<'_> {
+    match mark {
+        machine::Mark::Seen { set, id, digest, order } => Mark::Seen { set, id, digest, order: *order },
+        machine::Mark::Gone { set, id } => Mark::Gone { set, id },
+        machine::Mark::Trim { set, from } => Mark::Trim { set, from: *from },
+        machine::Mark::Watermark { set, value } => Mark::Watermark { set, value },
+    }
+}
+
+fn failed(error: StoreError) -> JournalError {
+    if error.is_passing() {
+        JournalError::Unavailable(error.to_string())
+    } else {
+        JournalError::Failed(error.to_string())
+    }
 }
 
 /// A replay repeats what was read before; it says nothing about what is new.

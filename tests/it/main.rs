@@ -19,6 +19,7 @@ mod hostile;
 mod hot_path;
 mod isolation;
 mod kill;
+mod mutex;
 mod outage;
 mod pace;
 mod poison;

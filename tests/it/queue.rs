@@ -5,9 +5,12 @@ mod audit;
 pub(crate) mod bench;
 mod fence;
 mod full;
+mod locks;
+mod marks;
 mod mend;
 mod order;
 mod retention;
+mod state;
 
 use std::time::Duration;
 

@@ -36,6 +36,7 @@ fn run() -> Run {
         job: "flat".into(),
         account: "account-0".into(),
         webhook: "hook-0".into(),
+        mutex: None,
         status: "completed".into(),
         reason: None,
         trigger: None,
@@ -245,11 +246,16 @@ fn runs_of_one_job_and_account_don_t_overlap() {
         evidence.received.insert(("s".into(), "tickets".into()), received);
     };
     finds("23: runs", second);
-    excuses(|evidence| {
+    let of_another_account = |evidence: &mut Evidence| {
         second(evidence);
         evidence.runs.get_mut("s").unwrap().account = "account-2".into();
         let tickets = evidence.there[&("account-0".to_owned(), "tickets".to_owned())].clone();
         evidence.there.insert(("account-2".into(), "tickets".into()), tickets);
+    };
+    excuses(of_another_account);
+    finds("23: runs", |evidence| {
+        of_another_account(evidence);
+        evidence.runs.values_mut().for_each(|run| run.mutex = Some("m".into()));
     });
 }
 

@@ -55,6 +55,10 @@ pub(crate) struct Run {
     pub(crate) status: Status,
     pub(crate) args: Json,
     pub(crate) error_handling: String,
+    pub(crate) mutex_key: Option<String>,
+    pub(crate) state_key: Option<String>,
+    #[serde(default)]
+    pub(crate) force: bool,
     pub(crate) resource_stats: BTreeMap<String, BTreeMap<String, Counts>>,
     pub(crate) created_at: String,
     pub(crate) started_at: Option<String>,

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::client::Client;
+use crate::state::StateCommand;
 use crate::{apply, definitions, demo, dev, playground, run, runs, serve};
 
 const EXAMPLES: &str = "\
@@ -110,6 +111,9 @@ pub(crate) enum Command {
     /// Triggers
     #[command(subcommand)]
     Trigger(TriggerCommand),
+    /// State cells: what jobs remember from run to run
+    #[command(subcommand)]
+    State(StateCommand),
     /// Delete a definition that nothing needs any more
     Delete(definitions::DeleteOptions),
     /// Run everything on this machine: a private Redis, a scheduler with its API, and workers
@@ -177,6 +181,10 @@ mod tests {
             "resume r --watch",
             "replay r",
             "trigger run t",
+            "state list --state-key k --limit 5",
+            "state get c --state-key k",
+            "state set c 1 --state-key k",
+            "state delete c --state-key k",
             "delete sync_job j --force",
             "dev -f examples --workers 2 --port 1234",
             "demo --kills 1",

@@ -12,6 +12,7 @@ mod playground;
 mod run;
 mod runs;
 mod serve;
+mod state;
 mod watch;
 
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Trigger(TriggerCommand::Run { trigger, watch }) => {
             run::trigger(&remote.client()?, &trigger, watch).await
         }
+        Command::State(command) => state::run(&remote.client()?, command).await,
         Command::Delete(options) => definitions::delete(&remote.client()?, options).await,
         Command::Dev(options) => dev::run(options).await,
         Command::Demo(options) => demo::run(options).await.map(|()| ExitCode::SUCCESS),

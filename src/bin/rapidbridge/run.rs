@@ -33,6 +33,15 @@ pub(crate) struct Options {
     /// Read everything, as if no run had completed before
     #[arg(long)]
     ignore_previous_run: bool,
+    /// Runs with the same one do not overlap, whatever their account; the job says, if left out
+    #[arg(long, value_name = "NAME")]
+    mutex_key: Option<String>,
+    /// The namespace of the run's state cells; the job says, if left out
+    #[arg(long, value_name = "NAME")]
+    state_key: Option<String>,
+    /// Wait for no mutex, neither that one nor the one of its job and account
+    #[arg(long)]
+    force: bool,
     /// Repeating the command with the same key makes no second run
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -54,6 +63,12 @@ pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<Exi
     body.insert("integrated_account_id".into(), options.account.into());
     body.insert("webhook_id".into(), options.webhook.into());
     body.insert("ignore_previous_run".into(), options.ignore_previous_run.into());
+    if options.force {
+        body.insert("force".into(), true.into());
+    }
+    for (name, key) in [("mutex_key", options.mutex_key), ("state_key", options.state_key)] {
+        body.extend(key.map(|key| (name.to_owned(), key.into())));
+    }
     if let Some(handling) = options.error_handling {
         body.insert("error_handling".into(), handling.into());
     }

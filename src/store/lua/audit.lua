@@ -9,6 +9,8 @@
 --   'leftover'  a key or member without an owner
 --   'account'   a key (why) that belongs to this account: the caller knows which there are
 --   'trigger'   a key (why) that belongs to this trigger
+--   'lock'      a turn (run and attempt) that holds a key (why) or stands in its line, as the key's slot has it
+--   'line'      a turn that waits for a key (why), as its own partition has it
 --   'members'   a key whose members should be looked at
 local name, cursor, count, idle, sweeps = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
 local found = {}
@@ -48,12 +50,14 @@ local function places(id, run)
   look('parked', 'parked')
   look('ended', 'ended')
   if mutex ~= '' then look('waiting', 'waiting:' .. mutex) end
+  look('waiting', 'keyed')
   if entry ~= '' and #redis.call('XRANGE', P .. 'ready', entry, entry) > 0 then held[#held + 1] = 'ready' end
   return held
 end
 
 local function judge_run(id)
-  local run = redis.call('HMGET', run_key(id), 'place', 'account', 'entry', 'mutex', 'request', 'created', 'trigger')
+  local run = redis.call('HMGET', run_key(id), 'place', 'account', 'entry', 'mutex', 'request', 'created', 'trigger', 'key',
+    'ticket', 'stop', 'attempt')
   if not run[1] or not run[2] or not run[5] or not run[6] then
     return left('run:' .. id, 'it lacks what every run has', 'DEL', 'run:' .. id)
   end
@@ -71,8 +75,19 @@ local function judge_run(id)
   end
   if not redis.call('ZSCORE', P .. 'runs', id) then left('run:' .. id, 'no list names it', 'ZADD', 'runs', run[6], id) end
   local mutex = run[4] or ''
-  if run[1] == 'waiting' and redis.call('HEXISTS', P .. 'mutexes', mutex) == 0 then
+  local key, ticket = run[8] or '', run[9]
+  local waits_for_key = redis.call('ZSCORE', P .. 'keyed', id)
+  if run[1] == 'waiting' and not waits_for_key and redis.call('HEXISTS', P .. 'mutexes', mutex) == 0 then
     say('orphan', id, 'it waits for ' .. mutex .. ', which nobody holds')
+  end
+  if key == '' then return end
+  if ticket and redis.call('HGET', P .. 'holds', key) ~= id then
+    say('orphan', id, 'it has a ticket for ' .. key .. ', which it does not hold')
+  elseif not ticket and run[1] == 'leased' and not run[10] then
+    say('orphan', id, 'it is leased without its key ' .. key)
+  elseif waits_for_key then
+    if ticket then say('orphan', id, 'it waits for its key ' .. key .. ', which it has') end
+    say('line', id .. ':' .. run[11], key)
   end
 end
 
@@ -112,6 +127,37 @@ local function judge_content(address)
   left('content:' .. address, 'no list names it', 'ZADD', 'contents', NOW, address)
 end
 
+-- A namespace's cells and their list stand and fall together; without cells there may be fences, which expire.
+local function judge_state(namespace)
+  if redis.call('EXISTS', P .. 'cells:' .. namespace) == 0 then must_expire('state:' .. namespace) end
+end
+
+local function judge_cells(namespace)
+  if redis.call('EXISTS', P .. 'state:' .. namespace) == 0 then
+    return left('cells:' .. namespace, 'its cells are gone', 'DEL', 'cells:' .. namespace)
+  end
+  say('members', 'cells:' .. namespace, '')
+end
+
+-- What is remembered of an account's records. A set is used by whoever reads the same job's node for the same account:
+-- which job that is, its name does not say, so one that nobody used for so long is of none that there is.
+local SET_LIFE_MS = 180 * 86400000
+
+local function of_account(kind)
+  return function(account) say('account', account, kind .. ':' .. account) end
+end
+
+-- A part of a set: `detail` is the account and the set.
+local function judge_part(kind)
+  return function(detail)
+    local account, set = split(detail)
+    say('account', account, kind .. ':' .. detail)
+    if not redis.call('ZSCORE', P .. 'sets:' .. account, set) then
+      left(kind .. ':' .. detail, 'no list names it', 'ZADD', 'sets:' .. account, NOW, set)
+    end
+  end
+end
+
 -- What a key is, by its name; `detail` is what follows the colon.
 local kinds = {
   run = judge_run,
@@ -121,12 +167,25 @@ local kinds = {
   waiting = function(mutex) say('members', 'waiting:' .. mutex, '') end,
   gate = function(account) must_expire('gate:' .. account) end,
   idempotency = function(key) must_expire('idempotency:' .. key) end,
-  watermarks = function(account) say('account', account, 'watermarks:' .. account) end,
+  watermarks = of_account('watermarks'),
+  ['read-to'] = of_account('read-to'),
+  floors = of_account('floors'),
+  sets = function(account)
+    of_account('sets')(account)
+    say('members', 'sets:' .. account, '')
+  end,
+  seen = judge_part('seen'),
+  order = judge_part('order'),
   trigger = function(trigger) say('trigger', trigger, 'trigger:' .. trigger) end,
   ['trigger-runs'] = function(trigger) say('members', 'trigger-runs:' .. trigger, '') end,
   content = judge_content,
+  line = function(key) say('members', 'line:' .. key, '') end,
+  state = judge_state,
+  cells = judge_cells,
+  graves = function(namespace) say('members', 'graves:' .. namespace, '') end,
 }
-for _, key in ipairs({'stages', 'ring', 'asleep', 'ready', 'leases', 'parked', 'mutexes', 'triggers', 'live', 'runs', 'ended', 'contents'}) do
+for _, key in ipairs({'stages', 'ring', 'asleep', 'ready', 'leases', 'parked', 'mutexes', 'triggers', 'live', 'runs', 'ended', 'contents',
+  'keyed', 'errands', 'holds', 'locks'}) do
   kinds[key] = function() say('members', key, '') end
 end
 -- Values of the prefix's own.
@@ -162,6 +221,33 @@ local function must_have_backlog(account)
   if redis.call('EXISTS', P .. 'backlog:' .. account) == 0 then drop(account, 'it has no backlog') end
 end
 
+-- A member that must be a field of the hash beside its list.
+local function must_be_in(hash)
+  return function(member)
+    local key = hash .. string.sub(name, string.find(name, ':', 1, true), -1)
+    if redis.call('HEXISTS', P .. key, member) == 0 then drop(member, 'it is not in ' .. key) end
+  end
+end
+
+-- A set of records: of an account that has it, and not unused for too long.
+local function must_be_used(set)
+  local _, account = split(name)
+  local parts = {'seen:' .. account .. ':' .. set, 'order:' .. account .. ':' .. set}
+  local function forget_set()
+    for _, part in ipairs(parts) do redis.call('UNLINK', P .. part) end
+    for _, part in ipairs({'read-to:', 'floors:'}) do redis.call('HDEL', P .. part .. account, set) end
+    redis.call('ZREM', P .. name, set)
+  end
+  if tonumber(redis.call('ZSCORE', P .. name, set)) < NOW - SET_LIFE_MS then
+    left(set .. ' in ' .. name, 'no run used it for ' .. SET_LIFE_MS / 86400000 .. ' days')
+    if sweeps then forget_set() end
+  elseif sweeps and redis.call('EXISTS', P .. parts[1], P .. parts[2]) == 0
+    and redis.call('HEXISTS', P .. 'read-to:' .. account, set) == 0 then
+    -- Empty, which is nothing wrong.
+    forget_set()
+  end
+end
+
 local function has_ended(id)
   local place = of_run(id, 'place')
   return not place or place == 'ended'
@@ -184,6 +270,12 @@ local members = {
   ring = must_have_backlog,
   asleep = must_have_backlog,
   live = must_live,
+  sets = must_be_used,
+  keyed = must_be('waiting'),
+  line = function(turn) say('lock', turn, string.sub(name, 6)) end,
+  errands = function() end,
+  cells = must_be_in('state'),
+  graves = must_be_in('state'),
   ['trigger-runs'] = must_live,
   triggers = function(trigger) say('trigger', trigger, trigger .. ' in triggers') end,
 }
@@ -237,11 +329,13 @@ if kind == 'ready' then
   if #entries < tonumber(count) then return answer('0') end
   return answer(entries[#entries][1])
 end
-if kind == 'mutexes' then
+if kind == 'mutexes' or kind == 'holds' or kind == 'locks' then
   local scan = redis.call('HSCAN', P .. name, cursor, 'COUNT', count)
   for i = 1, #scan[2], 2 do
+    local what, holder = scan[2][i], scan[2][i + 1]
+    if kind == 'locks' then say('lock', string.match(holder, '^%S+'), what)
     -- Whoever waits for it is let go by reconcile.
-    if has_ended(scan[2][i + 1]) then left(scan[2][i] .. ' in mutexes', 'its holder has ended', 'HDEL', 'mutexes', scan[2][i]) end
+    elseif has_ended(holder) then left(what .. ' in ' .. kind, 'its holder has ended', 'HDEL', kind, what) end
   end
   return answer(scan[1])
 end

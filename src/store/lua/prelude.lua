@@ -54,6 +54,37 @@ local function to_ready(id)
   redis.call('HSET', run_key(id), 'place', 'ready', 'entry', entry)
 end
 
+-- A run may need a key (`key`): a mutex of a name of its own, which runs of any account share. Who holds it, and the line
+-- of those who wait, live in the slot of the name (lock_*.lua); the run's own partition knows whether the run has it
+-- (`ticket`). What must be said in that other slot is noted here as an errand by the very script that causes it, and
+-- whoever tends runs it: so nothing is forgotten, whoever dies.
+
+-- what: 'ask' for the key, or 'free' it and leave its line. The attempt tells a run's turns apart.
+local function errand(what, id, key)
+  local run = redis.call('HMGET', run_key(id), 'attempt', 'created')
+  redis.call('ZADD', P .. 'errands', NOW, what .. ' ' .. id .. ' ' .. run[1] .. ' ' .. run[2] .. ' ' .. key)
+end
+
+local function wait_for_key(id, key)
+  redis.call('HSET', run_key(id), 'place', 'waiting', 'waits', 'key')
+  redis.call('ZADD', P .. 'keyed', NOW, id)
+  errand('ask', id, key)
+end
+
+-- In the slot of a key: gives it to the first of its line, who holds it as `turn ticket created`; nobody holds it when
+-- there is no line. Returns {turn, ticket, created} or {}.
+local function pass_lock(key)
+  local first = redis.call('ZRANGE', P .. 'line:' .. key, 0, 0, 'WITHSCORES')
+  if not first[1] then
+    redis.call('HDEL', P .. 'locks', key)
+    return {}
+  end
+  local ticket = fresh_epoch()
+  redis.call('ZREM', P .. 'line:' .. key, first[1])
+  redis.call('HSET', P .. 'locks', key, first[1] .. ' ' .. ticket .. ' ' .. first[2])
+  return {first[1], ticket, first[2]}
+end
+
 local function leave(id)
   local run = redis.call('HMGET', run_key(id), 'place', 'account', 'entry', 'mutex')
   local place = run[1]
@@ -68,12 +99,16 @@ local function leave(id)
     redis.call('XDEL', P .. 'ready', run[3])
   elseif place == 'leased' then redis.call('ZREM', P .. 'leases', id)
   elseif place == 'parked' then redis.call('ZREM', P .. 'parked', id)
-  elseif place == 'waiting' then redis.call('ZREM', P .. 'waiting:' .. run[4], id)
+  elseif place == 'waiting' then
+    redis.call('ZREM', P .. 'waiting:' .. (run[4] or ''), id)
+    redis.call('ZREM', P .. 'keyed', id)
+    redis.call('HDEL', run_key(id), 'waits')
   end
 end
 
 -- Moves runs from the accounts' backlogs into the ready stream, one account after the other, until the stream
--- holds `depth`. An account whose gate is closed sleeps; a run whose mutex is held waits for it.
+-- holds `depth`. An account whose gate is closed sleeps; a run whose mutex is held waits for it. A run that needs a key
+-- waits for that with its mutex in hand: keys come after mutexes, always, so no two wait for each other.
 local function admit(depth)
   local room = depth - redis.call('XLEN', P .. 'ready')
   local looks, admitted = 0, 0
@@ -91,17 +126,21 @@ local function admit(depth)
       redis.call('ZADD', P .. 'asleep', opens, account)
     else
       redis.call('ZREM', backlog, id)
-      local run = redis.call('HMGET', run_key(id), 'mutex', 'created')
-      local mutex = run[1] or ''
+      local run = redis.call('HMGET', run_key(id), 'mutex', 'created', 'key', 'ticket')
+      local mutex, key = run[1] or '', run[3] or ''
       local holder = mutex ~= '' and redis.call('HGET', P .. 'mutexes', mutex)
       if holder and holder ~= id then
         redis.call('HSET', run_key(id), 'place', 'waiting')
         redis.call('ZADD', P .. 'waiting:' .. mutex, run[2] or NOW, id)
       else
         if mutex ~= '' then redis.call('HSET', P .. 'mutexes', mutex, id) end
-        to_ready(id)
-        room = room - 1
-        admitted = admitted + 1
+        if key ~= '' and not run[4] then
+          wait_for_key(id, key)
+        else
+          to_ready(id)
+          room = room - 1
+          admitted = admitted + 1
+        end
       end
       if redis.call('ZCARD', backlog) == 0 then redis.call('ZREM', P .. 'ring', account)
       else redis.call('ZADD', P .. 'ring', redis.call('INCR', P .. 'turn'), account) end
@@ -110,11 +149,19 @@ local function admit(depth)
   return admitted
 end
 
--- Makes a run. `series` names the runs that share a watermark; `wake` is '' or the time before which it must not start.
-local function create(id, account, series, mutex, trigger, created, wake, request)
+-- How many runs wait before this one could: those of its account's backlog, and of the lines it may come to stand in.
+local function crowd(account, mutex, key)
+  return redis.call('ZCARD', P .. 'backlog:' .. account) + (mutex ~= '' and redis.call('ZCARD', P .. 'waiting:' .. mutex) or 0)
+    + (key ~= '' and redis.call('ZCARD', P .. 'keyed') or 0)
+end
+
+-- Makes a run. `series` names the runs that share a watermark; `key` is '' or the key it needs; `wake` is '' or the time
+-- before which it must not start.
+local function create(id, account, series, mutex, key, trigger, created, wake, request)
   redis.call('HSET', run_key(id), 'request', request, 'account', account, 'series', series, 'mutex', mutex,
     'trigger', trigger, 'created', created, 'updated', NOW, 'status', 'created', 'rev', '0', 'attempt', '1', 'crashes', '0',
     'epoch', '0')
+  if key ~= '' then redis.call('HSET', run_key(id), 'key', key) end
   redis.call('ZADD', P .. 'runs', created, id)
   redis.call('SADD', P .. 'live', id)
   if trigger ~= '' then redis.call('SADD', P .. 'trigger-runs:' .. trigger, id) end
@@ -127,10 +174,10 @@ local function create(id, account, series, mutex, trigger, created, wake, reques
   end
 end
 
--- Ends a run: it leaves its place, its mutex and its trigger's set of runs.
+-- Ends a run: it leaves its place, its mutex, its key and its trigger's set of runs.
 local function conclude(id, status)
   leave(id)
-  local run = redis.call('HMGET', run_key(id), 'mutex', 'trigger')
+  local run = redis.call('HMGET', run_key(id), 'mutex', 'trigger', 'key')
   redis.call('HSET', run_key(id), 'place', 'ended', 'status', status, 'finished', NOW, 'updated', NOW)
   redis.call('HDEL', run_key(id), 'wake', 'worker', 'stop')
   redis.call('SREM', P .. 'live', id)
@@ -143,6 +190,12 @@ local function conclude(id, status)
       redis.call('ZREM', P .. 'waiting:' .. mutex, heir)
       to_backlog(heir)
     end
+  end
+  local key = run[3] or ''
+  if key ~= '' then
+    if redis.call('HGET', P .. 'holds', key) == id then redis.call('HDEL', P .. 'holds', key) end
+    redis.call('HDEL', run_key(id), 'ticket', 'held')
+    errand('free', id, key)
   end
   if (run[2] or '') ~= '' then redis.call('SREM', P .. 'trigger-runs:' .. run[2], id) end
 end
@@ -160,9 +213,79 @@ local function unstage(id)
   return redis.call('DEL', P .. 'stage:' .. id)
 end
 
+-- What jobs remember of records: sets of an account, each a hash id → digest and an order of the ids. `sets` says which
+-- there are and when each was used last; `floors`, below which order a set's records are forgotten though they are not
+-- all removed yet.
+
+-- Records that one call removes because of trims.
+local TRIM_MAX = 5000
+-- Arguments of one command: far fewer than Lua can unpack.
+local CHUNK = 1000
+
+-- Calls command with key and the values from..to, in parts that hold whole groups of `width`.
+local function in_chunks(command, key, values, width)
+  local step = CHUNK - CHUNK % width
+  for i = 1, #values, step do
+    redis.call(command, key, unpack(values, i, math.min(i + step - 1, #values)))
+  end
+end
+
+local function forget(account, set, ids)
+  in_chunks('HDEL', P .. 'seen:' .. account .. ':' .. set, ids, 1)
+  in_chunks('ZREM', P .. 'order:' .. account .. ':' .. set, ids, 1)
+end
+
+-- Forgets what comes before `from` in a set. At most `most` records are removed now: of the others the floor says that
+-- they are forgotten, and the next write to the set goes on. Returns how many may still be removed.
+local function trim(account, set, from, most)
+  local floors = P .. 'floors:' .. account
+  local floor = redis.call('HGET', floors, set)
+  if floor and (from == '' or tonumber(floor) > tonumber(from)) then from = floor end
+  if from == '' then return most end
+  local ids = redis.call('ZRANGEBYSCORE', P .. 'order:' .. account .. ':' .. set, '-inf', '(' .. from, 'LIMIT', 0, most)
+  forget(account, set, ids)
+  if #ids < most then redis.call('HDEL', floors, set) else redis.call('HSET', floors, set, from) end
+  return most - #ids
+end
+
+-- Writes marks. ARGV, from `at` on: `count` × one of
+--   's', set, n, n × (id, digest, order)   records were seen
+--   'g', set, n, n × id                    records are forgotten
+--   't', set, order                        what comes before it is forgotten
+--   'w', set, value (JSON)                 up to where a list was read
+local function mark(account, at, count)
+  local used, most = {}, TRIM_MAX
+  for _ = 1, count do
+    local what, set, n = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+    used[set] = true
+    at = at + 3
+    if what == 's' then
+      local digests, orders = {}, {}
+      for i = 1, 2 * tonumber(n), 2 do
+        digests[i], digests[i + 1] = ARGV[at], ARGV[at + 1]
+        orders[i], orders[i + 1] = ARGV[at + 2], ARGV[at]
+        at = at + 3
+      end
+      in_chunks('HSET', P .. 'seen:' .. account .. ':' .. set, digests, 2)
+      in_chunks('ZADD', P .. 'order:' .. account .. ':' .. set, orders, 2)
+    elseif what == 'g' then
+      local ids = {}
+      for i = 1, tonumber(n) do ids[i] = ARGV[at + i - 1] end
+      forget(account, set, ids)
+      at = at + n
+    elseif what == 't' then most = trim(account, set, n, most)
+    else redis.call('HSET', P .. 'read-to:' .. account, set, n)
+    end
+  end
+  for set in pairs(used) do
+    redis.call('ZADD', P .. 'sets:' .. account, NOW, set)
+    if most > 0 then most = trim(account, set, '', most) end
+  end
+end
+
 -- The write that every transition of a leased run begins with. ARGV, from `at` on:
 --   run, epoch, owner, rev, status, decided ('1' or '0'), checkpoint, log lines parted by newlines, bytes staged after it,
---   n, n × (stage name, bytes), m, m × stage name to drop
+--   n, n × (stage name, bytes), m, m × stage name to drop, marks, what mark() takes
 -- Returns 'ok', 'done' when this very write happened before (its answer was lost), or 'lost'.
 -- When Redis is behind its owner (it lost saves, as a replica may have that became the primary), the owner can't go on
 -- and lets go: the run returns to its backlog at once, to go on from the checkpoint there is.
@@ -193,6 +316,9 @@ local function write(at)
   end
   local drops = tonumber(ARGV[here])
   for i = 1, drops do redis.call('HDEL', stage, ARGV[here + i]) end
+  here = here + drops + 1
+  local marks = tonumber(ARGV[here])
+  if marks > 0 then mark(redis.call('HGET', run_key(id), 'account'), here + 1, marks) end
   return 'ok'
 end
 

@@ -1,5 +1,5 @@
 -- reconcile: every run that has not ended is in exactly one place; mends what is not. Also gives a mutex whose
--- holder is gone to the next in line, and removes consumers that are idle and hold nothing.
+-- holder is gone to the next in line, lets every run that waits for a key ask for it again, and removes consumers that are idle and hold nothing.
 -- ARGV: scan cursor, runs to look at, lease in ms, idle time after which a consumer is removed in ms
 -- Returns {next cursor, runs mended}
 local lease = tonumber(ARGV[3])
@@ -26,8 +26,8 @@ local function was_read(entry)
   return ms < last_ms or (ms == last_ms and seq <= last_seq)
 end
 for _, id in ipairs(scan[2]) do
-  local run = redis.call('HMGET', run_key(id), 'place', 'account', 'entry', 'mutex', 'wake')
-  local place, mutex = run[1], run[4] or ''
+  local run = redis.call('HMGET', run_key(id), 'place', 'account', 'entry', 'mutex', 'wake', 'key')
+  local place, mutex, key = run[1], run[4] or '', run[6] or ''
   if not place then redis.call('SREM', P .. 'live', id)
   elseif place == 'ended' then redis.call('SREM', P .. 'live', id)
   elseif place == 'backlog' then
@@ -59,7 +59,14 @@ for _, id in ipairs(scan[2]) do
   elseif place == 'waiting' then
     local holder = redis.call('HGET', P .. 'mutexes', mutex)
     local held = holder and redis.call('SISMEMBER', P .. 'live', holder) == 1
-    if not held then
+    if key ~= '' and (mutex == '' or holder == id) then
+      -- Its turn may have come, and whoever should have told it be gone.
+      errand('ask', id, key)
+      if not redis.call('ZSCORE', P .. 'keyed', id) then
+        redis.call('ZADD', P .. 'keyed', NOW, id)
+        mend(id, 'waited for its key in no list')
+      end
+    elseif not held then
       redis.call('HDEL', P .. 'mutexes', mutex)
       leave(id)
       to_backlog(id)

@@ -2,7 +2,7 @@
 -- lease ran out, admit. Nothing is reaped for one whole lease after a time in which nobody tended (Redis was
 -- away, or everybody was): the owners could not renew either.
 -- ARGV: depth to admit to, lease in ms, most runs of each kind to handle, crashes in a row that make a run poison
--- Returns {woken, reaped, admitted, ms until something is due or -1}
+-- Returns {woken, reaped, admitted, ms until something is due or -1, errands that are due}
 local depth, lease, limit, crashes_max = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local beat = tonumber(redis.call('GET', P .. 'beat') or '0')
@@ -45,11 +45,11 @@ end
 local admitted = admit(depth)
 
 local next = -1
-for _, name in ipairs({'parked', 'asleep', 'leases'}) do
+for _, name in ipairs({'parked', 'asleep', 'leases', 'errands'}) do
   local first = redis.call('ZRANGE', P .. name, 0, 0, 'WITHSCORES')
   if first[2] then
     local wait = math.max(tonumber(first[2]) - NOW, 0)
     if next < 0 or wait < next then next = wait end
   end
 end
-return {#due, reaped, admitted, next}
+return {#due, reaped, admitted, next, redis.call('ZCOUNT', P .. 'errands', '-inf', NOW)}

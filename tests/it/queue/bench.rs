@@ -156,7 +156,16 @@ pub(crate) fn fence(claim: &Claim, step: u64) -> Fence<'_> {
 
 pub(crate) fn write(status: Status, checkpoint: &[u8]) -> Write<'_> {
     let log = r#"{"what":"a write"}"#;
-    Write { status, decided: false, checkpoint, log, staged: 0, put: Vec::new(), drop: Vec::new() }
+    Write {
+        status,
+        decided: false,
+        checkpoint,
+        log,
+        staged: 0,
+        put: Vec::new(),
+        drop: Vec::new(),
+        marks: Vec::new(),
+    }
 }
 
 /// A request of `account` for `job` in partition 0, made at this time.
@@ -170,10 +179,13 @@ pub(crate) fn request(environment: &EnvironmentId, account: &str, job: &str, cre
         args: Json::empty_object(),
         error_handling: ErrorHandling::Ignore,
         ignore_previous_run: false,
-        state_key: None,
         slot: None,
         replay_of: None,
         revisions: Revisions { job: "j".into(), integration: "i".into() },
+        mutex_key: None,
+        state_key: None,
+        force: false,
+        version: 1,
         created_at: Millis(created_at),
     }
 }

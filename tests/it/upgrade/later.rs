@@ -123,7 +123,9 @@ async fn a_checkpoint_of_a_later_version_waits_untouched() {
 async fn a_request_of_a_later_version_is_not_executed() {
     let mut bench = Bench::start().await;
     let mut runs = Vec::new();
-    for (member, value) in [("version", json!(2)), ("error_handling", json!("novelty"))] {
+    for (member, value) in
+        [("version", json!(rapidbridge::run::REQUEST_VERSION + 1)), ("error_handling", json!("novelty"))]
+    {
         let run = bench.cluster.api.push("tickets", "acme", "backend").await;
         let key = bench.key(&format!("run:{run}")).await;
         let mine = bench.get(&key, "request").await;
