@@ -1,6 +1,7 @@
 //! JSON as text. Records pass through the product as slices of what the source sent, so big numbers,
 //! decimals, key order and duplicate keys stay what they were; nothing here builds a tree.
 
+mod members;
 mod unknown;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+pub use members::{members, merged};
 pub use unknown::Unknown;
 
 /// One valid JSON value, kept exactly as it was written.
