@@ -19,7 +19,7 @@ mod read;
 mod references;
 
 pub use advice::Advice;
-pub use destinations::Delivers;
+pub use destinations::{Delivers, Prepared};
 pub use node::{
     Argument, Batching, ChangeTracking, CursorFormat, Deletions, Destination, Incremental, Input, Moment,
     Node, NodeKind, Recurse, Request, ResponseFormat,

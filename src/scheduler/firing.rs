@@ -1,6 +1,5 @@
 //! Makes the runs of slots whose time has come.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{debug, error, info};
@@ -8,8 +7,9 @@ use tracing::{debug, error, info};
 use super::Scheduler;
 use super::timetable::rule;
 use crate::clock::Millis;
+use crate::definition::job::{ErrorHandling, Prepared};
 use crate::definition::{Account, Kind, SyncJob, Trigger};
-use crate::id::RunId;
+use crate::id::{RunId, WebhookId};
 use crate::run::{Revisions, RunRequest, Slot};
 use crate::schedule::{Firing, Overlap};
 use crate::store::StoreError;
@@ -68,10 +68,10 @@ async fn fire(scheduler: &Scheduler, partition: u16, due: &Due, now: Millis) -> 
     let state = scheduler.store.trigger_state(partition, &due.trigger).await?;
     let rule = rule(&trigger, scheduler.settings.scheduler.grace);
     let firing = rule.firing(state.last_slot.unwrap_or(now), now);
-    let runs = match revisions(scheduler, &trigger).await? {
-        Some(revisions) => slot_runs(scheduler, partition, &trigger, &firing, &revisions, now),
-        None => {
-            error!(trigger = %due.trigger, "the trigger's job or integration is missing; its slot makes no run");
+    let runs = match pinned(scheduler, &trigger, now).await? {
+        Ok(pinned) => slot_runs(scheduler, partition, &trigger, &firing, &pinned, now),
+        Err(reason) => {
+            error!(trigger = %due.trigger, %reason, "the trigger's slot makes no run");
             Vec::new()
         }
     };
@@ -91,7 +91,7 @@ fn slot_runs(
     partition: u16,
     trigger: &Trigger,
     firing: &Firing,
-    revisions: &Pinned,
+    pinned: &Pinned,
     now: Millis,
 ) -> Vec<SlotRun> {
     let environment = scheduler.store.environment();
@@ -101,13 +101,13 @@ fn slot_runs(
         environment: environment.clone(),
         job: trigger.job.clone(),
         account: trigger.account.clone(),
-        webhooks: vec![trigger.webhook.clone()],
-        args: trigger.args.clone(),
-        error_handling: trigger.error_handling.unwrap_or(revisions.error_handling),
+        webhooks: pinned.prepared.webhooks.clone(),
+        args: pinned.prepared.args.clone(),
+        error_handling: trigger.error_handling.unwrap_or(pinned.error_handling),
         ignore_previous_run: false,
         slot: Some(Slot { trigger: trigger.id.clone(), at: Some(slot) }),
         replay_of: None,
-        revisions: revisions.revisions.clone(),
+        revisions: pinned.revisions.clone(),
         created_at: now,
     };
     let overlap = |slot: Millis| match trigger.overlap {
@@ -123,29 +123,40 @@ fn slot_runs(
 /// What a run of a trigger executes, as it stands now.
 struct Pinned {
     revisions: Revisions,
-    error_handling: crate::definition::job::ErrorHandling,
+    error_handling: ErrorHandling,
+    prepared: Prepared,
 }
 
-async fn revisions(scheduler: &Scheduler, trigger: &Arc<Trigger>) -> Result<Option<Pinned>, StoreError> {
+/// What the trigger's runs are made with, or why they can't be made.
+async fn pinned(
+    scheduler: &Scheduler,
+    trigger: &Trigger,
+    now: Millis,
+) -> Result<Result<Pinned, String>, StoreError> {
     let definitions = &scheduler.definitions;
+    let gone = |kind: Kind, id: &str| Ok(Err(format!("{kind} {id:?} is missing or can't be read")));
+    let no_job = || gone(Kind::SyncJob, trigger.job.as_str());
     let Some(record) = definitions.record(Kind::SyncJob, trigger.job.as_str()).await? else {
-        return Ok(None);
+        return no_job();
     };
-    let Some(document) = definitions.document(Kind::SyncJob, trigger.job.as_str()).await? else {
-        return Ok(None);
+    let document = definitions.document(Kind::SyncJob, trigger.job.as_str()).await?;
+    let Some(Ok(job)) = document.map(|document| SyncJob::from_document(&document)) else { return no_job() };
+    let account = definitions.document(Kind::Account, trigger.account.as_str()).await?;
+    let Some(Ok(account)) = account.map(|account| Account::from_document(&account)) else {
+        return gone(Kind::Account, trigger.account.as_str());
     };
-    let Ok(job) = SyncJob::from_document(&document) else { return Ok(None) };
-    let Some(account) = definitions.document(Kind::Account, trigger.account.as_str()).await? else {
-        return Ok(None);
-    };
-    let Ok(account) = Account::from_document(&account) else { return Ok(None) };
     if !job.reads_from(&account.integration) {
-        return Ok(None);
+        return Ok(Err("the job reads from another integration than the account's".to_owned()));
     }
     let Some(integration) = definitions.record(Kind::Integration, account.integration.as_str()).await? else {
-        return Ok(None);
+        return gone(Kind::Integration, account.integration.as_str());
+    };
+    let webhooks: Vec<WebhookId> = trigger.webhook.iter().cloned().collect();
+    let prepared = match job.prepare(&trigger.args, &trigger.account, &webhooks, now) {
+        Ok(prepared) => prepared,
+        Err(problems) => return Ok(Err(problems.to_string())),
     };
     let revisions = Revisions { job: record.revision, integration: integration.revision };
     definitions.pin(&[&revisions.job, &revisions.integration]).await?;
-    Ok(Some(Pinned { revisions, error_handling: job.error_handling }))
+    Ok(Ok(Pinned { revisions, error_handling: job.error_handling, prepared }))
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Argument, SyncJob};
+use crate::clock::Millis;
 use crate::definition::check::Spot;
 use crate::definition::problem::{Problem, Problems};
 use crate::expression::World;
@@ -117,38 +118,43 @@ impl SyncJob {
             .unwrap_or_else(|_| given.clone()))
     }
 
+    /// The accounts that complete arguments name, by the arguments' names: those of the format `integrated_account_id`.
+    pub fn named_accounts(&self, args: &Json) -> Vec<(&str, String)> {
+        let declared = self.arguments.iter().flatten();
+        let named = declared.filter(|argument| argument.format.as_deref() == Some(ACCOUNT));
+        let value =
+            |argument: &Argument| args.get(&[&argument.name]).filter(|value| value.as_str() != "null");
+        named.filter_map(|it| Some((it.name.as_str(), value(it)?.to_text().into_owned()))).collect()
+    }
+
     /// Asks `args_validation` about complete arguments.
     ///
     /// # Errors
     /// What it says is wrong, or why it can't be asked.
-    pub fn validate_arguments(&self, args: &Json, world: &World) -> Result<(), Problems> {
+    pub fn validate_arguments(&self, args: &Json, now: Millis) -> Result<(), Problems> {
         let Some(validation) = &self.args_validation else { return Ok(()) };
-        let refuse = |message: &str, hint: &str| {
-            Err(Problems::one(Problem::of_request(
-                "args",
-                message,
-                Some(hint).filter(|hint| !hint.is_empty()),
-            )))
+        let refuse = |message: &str, hint: Option<&str>| {
+            Err(Problems::one(Problem::of_request("args", message, hint)))
         };
-        let input = json::merged("{}", &format!("{{\"args\":{args}}}"));
-        let verdict = match validation.evaluate(&input, world) {
+        let input = Json::parse(&format!("{{\"args\":{args}}}")).unwrap_or_else(|_| Json::empty_object());
+        let verdict = match validation.evaluate(&input, &World { now, seed: 0 }) {
             Ok(verdict) => verdict.unwrap_or_else(Json::null),
             Err(error) => {
                 let message = format!("the job's args_validation can't be evaluated: {error}");
-                return refuse(&message, "mend the job, or give the arguments it expects");
+                return refuse(&message, Some("mend the job, or give the arguments it expects"));
             }
         };
         if let Some(message) = verdict.get(&["message"]) {
-            return refuse(&message.to_text(), "");
+            return refuse(&message.to_text(), None);
         }
         match serde_json::from_str(verdict.as_str()) {
             Ok(Value::Null | Value::Bool(false)) => Ok(()),
             Ok(Value::String(text)) if text.is_empty() => Ok(()),
-            Ok(Value::String(text)) => refuse(&text, ""),
-            _ => refuse(
-                "the job's args_validation refuses these arguments",
-                "it gave no message; look into the job",
-            ),
+            Ok(Value::String(text)) => refuse(&text, None),
+            _ => {
+                let hint = "it gives no message; the job tells what it wants";
+                refuse("the job's args_validation refuses these arguments", Some(hint))
+            }
         }
     }
 

@@ -1,11 +1,12 @@
 //! Which webhooks a run of a job delivers to: those that its destinations name, made from the run's arguments.
 
 use super::{Destination, Node, NodeKind, SyncJob};
+use crate::clock::Millis;
 use crate::definition::problem::{Problem, Problems};
 use crate::expression::{Expression, World};
-use crate::id::WebhookId;
-use crate::json::{self, Json};
-use crate::template::Roots;
+use crate::id::{AccountId, WebhookId};
+use crate::json::Json;
+use crate::template::{Roots, Template};
 
 /// What an expression may read that is known before a run starts; anything else may decide only later.
 const LATER: [&str; 6] =
@@ -22,7 +23,50 @@ pub struct Delivers {
     pub webhook: WebhookId,
 }
 
+/// What a run is made with, complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// Its arguments.
+    pub args: Json,
+    /// Every webhook it delivers to, those that were asked for first.
+    pub webhooks: Vec<WebhookId>,
+    /// Which of them the job's destinations name.
+    pub destinations: Vec<Delivers>,
+}
+
 impl SyncJob {
+    /// Completes what is asked of a run, and checks it: its arguments, one by one and together, and its webhooks.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, by the names that a request has for them (`args.start`, `webhook_id`).
+    pub fn prepare(
+        &self,
+        args: &Json,
+        account: &AccountId,
+        webhooks: &[WebhookId],
+        now: Millis,
+    ) -> Result<Prepared, Problems> {
+        let args = self.arguments_for(args, account, webhooks.first())?;
+        self.validate_arguments(&args, now)?;
+        let destinations = self.webhooks(&args, now)?;
+        let mut all = webhooks.to_vec();
+        for delivers in &destinations {
+            if !all.contains(&delivers.webhook) {
+                all.push(delivers.webhook.clone());
+            }
+        }
+        if all.is_empty() {
+            let hint = match self.has_destinations() {
+                true => {
+                    "none of the job's destinations takes part in this run: give what their run_if asks for"
+                }
+                false => "the id of the webhook to deliver to",
+            };
+            return Err(Problems::one(Problem::of_request("webhook_id", "is missing", Some(hint))));
+        }
+        Ok(Prepared { args, webhooks: all, destinations })
+    }
+
     /// Whether the job says itself where records go. If it doesn't, they go to the run's webhook.
     pub fn has_destinations(&self) -> bool {
         self.destinations().next().is_some()
@@ -34,10 +78,11 @@ impl SyncJob {
     ///
     /// # Errors
     /// Each destination whose webhook can't be told, by its name.
-    pub fn webhooks(&self, args: &Json, world: &World) -> Result<Vec<Delivers>, Problems> {
+    pub fn webhooks(&self, args: &Json, now: Millis) -> Result<Vec<Delivers>, Problems> {
+        let world = World { now, seed: 0 };
         let (mut found, mut problems) = (Vec::new(), Vec::new());
         for (index, node, destination) in self.destinations() {
-            match webhook(node, destination, args, world) {
+            match webhook(node, destination, args, &world) {
                 Ok(Some(webhook)) => {
                     found.push(Delivers { destination: node.name.clone(), node: index, webhook });
                 }
@@ -51,7 +96,12 @@ impl SyncJob {
         Problems::none_of(problems).map(|()| found)
     }
 
-    fn destinations(&self) -> impl Iterator<Item = (usize, &Node, &Destination)> {
+    /// The webhooks that its destinations name as they stand, without placeholders.
+    pub fn fixed_webhooks(&self) -> impl Iterator<Item = &str> {
+        self.destinations().map(|(_, _, it)| &it.webhook).filter(|id| id.is_literal()).map(Template::source)
+    }
+
+    pub(in crate::definition) fn destinations(&self) -> impl Iterator<Item = (usize, &Node, &Destination)> {
         self.nodes.iter().enumerate().filter_map(|(index, node)| match &node.kind {
             NodeKind::Destination(destination) => Some((index, node, destination)),
             NodeKind::Request(_)
