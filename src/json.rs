@@ -1,6 +1,7 @@
 //! JSON as text. Records pass through the product as slices of what the source sent, so big numbers,
 //! decimals, key order and duplicate keys stay what they were; nothing here builds a tree.
 
+mod members;
 mod unknown;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+pub use members::{members, merged};
 pub use unknown::Unknown;
 
 /// One valid JSON value, kept exactly as it was written.
@@ -107,35 +109,6 @@ pub fn get<'j, S: AsRef<str>>(json: &'j str, path: &[S]) -> Option<&'j str> {
 pub fn elements(json: &str) -> Result<Vec<Range<usize>>, serde_json::Error> {
     let raws: Vec<&RawValue> = serde_json::from_str(json)?;
     Ok(raws.iter().map(|raw| range_within(json, raw.get())).collect())
-}
-
-/// The members of the JSON object that `json` is, in their order; of duplicate keys the last one counts.
-///
-/// # Errors
-/// When `json` is no JSON object.
-pub fn members(json: &str) -> Result<Vec<(String, &str)>, serde_json::Error> {
-    struct Members;
-    impl<'de> Visitor<'de> for Members {
-        type Value = Vec<(String, &'de str)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a JSON object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut members: Vec<(String, &'de str)> = Vec::new();
-            while let Some(name) = map.next_key::<String>()? {
-                let value = map.next_value::<&'de RawValue>()?.get();
-                match members.iter_mut().find(|(known, _)| *known == name) {
-                    Some(member) => member.1 = value,
-                    None => members.push((name, value)),
-                }
-            }
-            Ok(members)
-        }
-    }
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    deserializer.deserialize_map(Members)
 }
 
 /// Where `part`, a slice of `whole`, lies in it.

@@ -28,7 +28,7 @@ mod tree;
 
 pub use parse::TemplateError;
 pub use scope::Roots;
-pub use tree::{Tree, TreeError};
+pub use tree::{MERGE, Tree, TreeError};
 
 use cast::Type;
 
@@ -110,6 +110,12 @@ impl Template {
         Self { source: text.to_owned(), parts: vec![Part::Text(text.to_owned())] }
     }
 
+    /// A template that is always "undefined".
+    pub fn undefined() -> Self {
+        let nothing = Placeholder { source: String::new(), alternatives: Vec::new(), default: None };
+        Self { source: String::new(), parts: vec![Part::Placeholder(nothing)] }
+    }
+
     /// The template as it was written.
     pub fn source(&self) -> &str {
         &self.source
@@ -134,6 +140,19 @@ impl Template {
             .flat_map(|placeholder| &placeholder.alternatives)
             .map(|alternative| alternative.path.clone())
             .collect()
+    }
+
+    /// The path, when the whole text is one placeholder with one path and without a default; its types don't matter.
+    pub fn whole_path(&self) -> Option<&[String]> {
+        match self.parts.as_slice() {
+            [Part::Placeholder(Placeholder { alternatives, default: None, .. })] => {
+                match alternatives.as_slice() {
+                    [only] => Some(&only.path),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
     }
 
     /// The paths without which the template can't be rendered: those of placeholders with neither another
@@ -195,7 +214,7 @@ impl fmt::Display for Template {
 
 impl Placeholder {
     fn value(&self, scope: &dyn Scope) -> Result<Option<Json>, RenderError> {
-        let mut may_be_undefined = false;
+        let mut may_be_undefined = self.alternatives.is_empty();
         for alternative in &self.alternatives {
             let found = scope.lookup(&alternative.path);
             match found.filter(|value| !(alternative.ignore_empty && value.as_str() == "\"\"")) {

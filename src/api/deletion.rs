@@ -95,13 +95,14 @@ fn references(checked: &Checked) -> Vec<(Kind, &str)> {
         Checked::Integration(_) | Checked::Webhook(_) => vec![],
         Checked::Account(account) => vec![(Kind::Integration, account.integration.as_str())],
         Checked::SyncJob(job) => {
-            job.integration.iter().map(|integration| (Kind::Integration, integration.as_str())).collect()
+            let integration = job.integration.iter().map(|name| (Kind::Integration, name.as_str()));
+            integration.chain(job.fixed_webhooks().map(|id| (Kind::Webhook, id))).collect()
         }
-        Checked::Trigger(trigger) => vec![
-            (Kind::SyncJob, trigger.job.as_str()),
-            (Kind::Account, trigger.account.as_str()),
-            (Kind::Webhook, trigger.webhook.as_str()),
-        ],
+        Checked::Trigger(trigger) => {
+            let needed = [(Kind::SyncJob, trigger.job.as_str()), (Kind::Account, trigger.account.as_str())];
+            let webhook = trigger.webhook.iter().map(|id| (Kind::Webhook, id.as_str()));
+            needed.into_iter().chain(webhook).collect()
+        }
     }
 }
 

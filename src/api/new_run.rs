@@ -10,8 +10,8 @@ use super::error::{Answer, ApiError, reply};
 use super::request::{Body, problem};
 use super::run_view::RunView;
 use super::runs::{missing, record};
-use crate::definition::job::{ErrorHandling, RunKeys};
-use crate::definition::{Checked, Document, Kind, Problem};
+use crate::definition::job::{ErrorHandling, Prepared, RunKeys};
+use crate::definition::{Checked, Document, Kind, Problem, SyncJob};
 use crate::id::{AccountId, JobId, RunId, WebhookId};
 use crate::json::Json;
 use crate::nearest::nearest;
@@ -42,8 +42,11 @@ impl FromRequestParts<Api> for IdempotencyKey {
 pub(super) struct Wanted {
     pub(super) job: JobId,
     pub(super) account: AccountId,
+    /// Those that were asked for; the job's destinations may add others.
     pub(super) webhooks: Vec<WebhookId>,
     pub(super) args: Json,
+    /// The runtime version that was asked for.
+    pub(super) version: Option<u8>,
     pub(super) error_handling: Option<ErrorHandling>,
     pub(super) ignore_previous_run: bool,
     pub(super) slot: Option<Slot>,
@@ -57,7 +60,7 @@ pub(super) async fn create(State(api): State<Api>, key: IdempotencyKey, body: Bo
     let mut fields = body.fields()?;
     let job = fields.required::<JobId>("sync_job_id", "the id of the sync job to execute");
     let account = fields.required::<AccountId>("integrated_account_id", "the id of the account to read from");
-    let webhook = fields.required::<WebhookId>("webhook_id", "the id of the webhook to deliver to");
+    let webhook = fields.maybe::<WebhookId>("webhook_id");
     let args = fields.object("args");
     let error_handling = fields.maybe::<ErrorHandling>("error_handling");
     let ignore_previous_run = fields.maybe::<bool>("ignore_previous_run").unwrap_or_default();
@@ -66,17 +69,18 @@ pub(super) async fn create(State(api): State<Api>, key: IdempotencyKey, body: Bo
     }
     let keys = RunKeys { mutex: fields.maybe("mutex_key"), state: fields.maybe("state_key") };
     let force = fields.maybe::<bool>("force").unwrap_or_default();
-    fields.not_yet(&["resources", "daemon_group_key", "events_to_send", "super_query"]);
-    fields.not_yet(&["datastore_id", "version"]);
+    let version = fields.maybe::<u8>("version");
+    fields.not_yet(&["resources", "daemon_group_key", "events_to_send", "super_query", "datastore_id"]);
     fields.finish()?;
-    let (Some(job), Some(account), Some(webhook)) = (job, account, webhook) else {
+    let (Some(job), Some(account)) = (job, account) else {
         return Err(ApiError::bad_request("a field is missing"));
     };
     let wanted = Wanted {
         job,
         account,
-        webhooks: vec![webhook],
+        webhooks: webhook.into_iter().collect(),
         args,
+        version,
         error_handling,
         ignore_previous_run,
         slot: None,
@@ -106,6 +110,7 @@ pub(super) async fn replay(
         account: request.account,
         webhooks: request.webhooks,
         args: request.args,
+        version: None,
         error_handling: Some(request.error_handling),
         ignore_previous_run: request.ignore_previous_run,
         slot: None,
@@ -118,7 +123,7 @@ pub(super) async fn replay(
 
 /// Checks a run against the definitions as they are, pins them, and puts it into its account's backlog.
 pub(super) async fn accept(api: &Api, wanted: Wanted, key: &IdempotencyKey) -> Answer {
-    let Fit { revisions, error_handling, keys } = check(api, &wanted).await?;
+    let Checks { revisions, error_handling, prepared, keys } = check(api, &wanted).await?;
     api.definitions().pin(&[&revisions.job, &revisions.integration]).await?;
     let store = api.store();
     let request = RunRequest {
@@ -126,8 +131,8 @@ pub(super) async fn accept(api: &Api, wanted: Wanted, key: &IdempotencyKey) -> A
         environment: store.environment().clone(),
         job: wanted.job,
         account: wanted.account,
-        webhooks: wanted.webhooks,
-        args: wanted.args,
+        webhooks: prepared.webhooks,
+        args: prepared.args,
         error_handling: wanted.error_handling.unwrap_or(error_handling),
         ignore_previous_run: wanted.ignore_previous_run,
         slot: wanted.slot,
@@ -185,39 +190,30 @@ fn answer(api: &Api, status: StatusCode, record: &RunRecord) -> Answer {
     Ok(response)
 }
 
-/// What the definitions say of a run.
-struct Fit {
+/// What a run is made with besides what was asked for.
+struct Checks {
     /// What it pins.
     revisions: Revisions,
     /// The job's.
     error_handling: ErrorHandling,
+    prepared: Prepared,
     keys: RunKeys,
 }
 
-/// Whether the definitions that a run needs are there and fit.
-async fn check(api: &Api, wanted: &Wanted) -> Result<Fit, ApiError> {
+/// Whether the definitions that a run needs are there and fit, its arguments and its webhooks.
+async fn check(api: &Api, wanted: &Wanted) -> Result<Checks, ApiError> {
     let mut problems = Vec::new();
     let job = find(api, Kind::SyncJob, wanted.job.as_str(), "sync_job_id", &mut problems).await?;
     let account =
         find(api, Kind::Account, wanted.account.as_str(), "integrated_account_id", &mut problems).await?;
     for webhook in &wanted.webhooks {
-        let found = find(api, Kind::Webhook, webhook.as_str(), "webhook_id", &mut problems).await?;
-        if let Some((Checked::Webhook(webhook), _)) = found
-            && !webhook.is_active
-        {
-            let message =
-                format!("webhook {:?} is not active: the run would deliver nothing", webhook.id.as_str());
-            problems.push(problem(
-                "webhook_id",
-                &message,
-                Some("set is_active: true, or choose another one"),
-            ));
-        }
+        check_webhook(api, webhook, "webhook_id", &mut problems).await?;
     }
     let (Some((Checked::SyncJob(job), job_revision)), Some((Checked::Account(account), _))) = (job, account)
     else {
         return Err(ApiError::invalid(&problems));
     };
+    let prepared = check_job(api, wanted, &job, &mut problems).await?;
     if let Some(reads) = job.integration.as_ref().filter(|reads| **reads != account.integration) {
         let (reads, connects) = (reads.as_str(), account.integration.as_str());
         let message = format!("the job reads from {reads:?}, but this account connects to {connects:?}");
@@ -227,20 +223,76 @@ async fn check(api: &Api, wanted: &Wanted) -> Result<Fit, ApiError> {
             Some(&format!("choose an account of {reads:?}")),
         ));
     }
-    let keys = job.keys(&wanted.args, &account, wanted.keys.clone()).unwrap_or_else(|wrong| {
+    let args = prepared.as_ref().map_or(&wanted.args, |prepared| &prepared.args);
+    let keys = job.keys(args, &account, wanted.keys.clone()).unwrap_or_else(|wrong| {
         let hint = "give the run the argument, or a mutex_key and state_key of its own";
         problems.extend(wrong.iter().map(|wrong| problem(wrong.field, &wrong.message, Some(hint))));
         RunKeys::default()
     });
     let integration = api.definitions().record(Kind::Integration, account.integration.as_str()).await?;
-    match integration {
-        Some(integration) if problems.is_empty() => {
+    match (integration, prepared) {
+        (Some(integration), Some(prepared)) if problems.is_empty() => {
             let revisions = Revisions { job: job_revision, integration: integration.revision };
-            Ok(Fit { revisions, error_handling: job.error_handling, keys })
+            Ok(Checks { revisions, error_handling: job.error_handling, prepared, keys })
         }
-        Some(_) => Err(ApiError::invalid(&problems)),
-        None => Err(super::definitions::missing(Kind::Integration, account.integration.as_str())),
+        (Some(_), _) => Err(ApiError::invalid(&problems)),
+        (None, _) => Err(super::definitions::missing(Kind::Integration, account.integration.as_str())),
     }
+}
+
+/// Whether the job can be executed as it is asked for: its version, arguments, and the webhooks of its destinations.
+async fn check_job(
+    api: &Api,
+    wanted: &Wanted,
+    job: &SyncJob,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<Prepared>, ApiError> {
+    if let Some(version) = wanted.version.filter(|version| !job.runs_as(*version)) {
+        let message = format!("the job can't run as version {version}");
+        let hint = if job.runs_as(4) {
+            "it is a graph: leave it out or write 4"
+        } else {
+            "leave it out, or write 3"
+        };
+        problems.push(problem("version", &message, Some(hint)));
+    }
+    let now = api.store().now().await?;
+    let prepared = match job.prepare(&wanted.args, &wanted.account, &wanted.webhooks, now) {
+        Ok(prepared) => prepared,
+        Err(found) => {
+            problems.extend(found.iter().cloned());
+            return Ok(None);
+        }
+    };
+    for delivers in prepared.destinations.iter().filter(|it| !wanted.webhooks.contains(&it.webhook)) {
+        let mut found = Vec::new();
+        check_webhook(api, &delivers.webhook, "args", &mut found).await?;
+        problems.extend(found.into_iter().map(|problem| Problem {
+            message: format!("destination {:?}: {}", delivers.destination, problem.message),
+            ..problem
+        }));
+    }
+    for (name, id) in job.named_accounts(&prepared.args) {
+        find(api, Kind::Account, &id, &format!("args.{name}"), problems).await?;
+    }
+    Ok(Some(prepared))
+}
+
+async fn check_webhook(
+    api: &Api,
+    webhook: &WebhookId,
+    field: &str,
+    problems: &mut Vec<Problem>,
+) -> Result<(), ApiError> {
+    let found = find(api, Kind::Webhook, webhook.as_str(), field, problems).await?;
+    if let Some((Checked::Webhook(webhook), _)) = found
+        && !webhook.is_active
+    {
+        let message =
+            format!("webhook {:?} is not active: the run would deliver nothing", webhook.id.as_str());
+        problems.push(problem(field, &message, Some("set is_active: true, or choose another one")));
+    }
+    Ok(())
 }
 
 /// A definition and its revision; a problem of the request's `field` when there is none.

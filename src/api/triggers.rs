@@ -52,7 +52,8 @@ pub(super) async fn run_now(
     let wanted = Wanted {
         job: trigger.job.clone(),
         account: trigger.account.clone(),
-        webhooks: vec![trigger.webhook.clone()],
+        webhooks: trigger.webhook.iter().cloned().collect(),
+        version: None,
         args: trigger.args.clone(),
         error_handling: trigger.error_handling,
         ignore_previous_run: false,

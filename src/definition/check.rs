@@ -13,13 +13,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::document::Document;
-use super::origin::{Origin, Part, Path};
+use super::origin::{Origin, Part, Path, Position};
 use super::problem::{Problem, Problems};
 use crate::json::Json;
 use crate::nearest::nearest;
-use crate::template::{Template, Tree};
 
 mod fields;
+mod language;
 
 pub(crate) use fields::Fields;
 
@@ -50,8 +50,19 @@ impl Checker {
     }
 
     pub(super) fn problem(&self, path: &Path, part: Part, message: &str, hint: Option<&str>) -> Problem {
+        let position = self.origin.as_deref().and_then(|origin| origin.locate(&path.pointer, part));
+        self.problem_at(path, part, position, message, hint)
+    }
+
+    fn problem_at(
+        &self,
+        path: &Path,
+        part: Part,
+        position: Option<Position>,
+        message: &str,
+        hint: Option<&str>,
+    ) -> Problem {
         let origin = self.origin.as_deref();
-        let position = origin.and_then(|origin| origin.locate(&path.pointer, part));
         let source_line = origin.zip(position).and_then(|(origin, position)| origin.line(position, part));
         Problem {
             file: origin.map(|origin| origin.file.clone()),
@@ -65,6 +76,20 @@ impl Checker {
         }
     }
 
+    /// Adds a problem with the byte `at` of the text at `path`; where the file doesn't tell which that is, the message
+    /// does.
+    fn add_within(&self, path: &Path, text: &str, at: usize, message: &str, hint: Option<&str>) {
+        let origin = self.origin.as_deref();
+        let problem = match origin.and_then(|origin| origin.locate_within(&path.pointer, text, at)) {
+            Some(position) => self.problem_at(path, Part::Value, Some(position), message, hint),
+            None => {
+                let message = format!("{message} ({} of this text)", place_within(text, at));
+                self.problem(path, Part::Value, &message, hint)
+            }
+        };
+        self.problems.borrow_mut().push(problem);
+    }
+
     /// What was read, or everything that was wrong.
     pub(super) fn finish<T>(self, read: Option<T>) -> Result<T, Problems> {
         Problems::none_of(self.problems.take())?;
@@ -73,6 +98,17 @@ impl Checker {
             let (message, hint) = ("this definition could not be read", "please report this as a bug");
             Problems::one(self.problem(&Path::default(), Part::Value, message, Some(hint)))
         })
+    }
+}
+
+/// Where in a text the byte `at` is, in words.
+fn place_within(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let character = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    if text.trim_end().contains('\n') {
+        format!("line {}, character {character}", before.matches('\n').count() + 1)
+    } else {
+        format!("character {character}")
     }
 }
 
@@ -96,6 +132,29 @@ impl<'c> Spot<'c> {
 
     /// A problem with something below this value, written or not.
     pub(super) fn problem_at(&self, steps: &[String], message: &str, hint: Option<&str>) {
+        let (path, _) = self.below(steps);
+        self.checker.add(&path, Part::Value, message, hint);
+    }
+
+    /// As [`problem_at`](Self::problem_at), with the first place in the text there where `needle` stands.
+    pub(super) fn problem_about(&self, steps: &[String], needle: &str, message: &str, hint: Option<&str>) {
+        let (path, value) = self.below(steps);
+        let origin = self.checker.origin.as_deref();
+        let within = value
+            .and_then(Value::as_str)
+            .zip(origin)
+            .and_then(|(text, origin)| origin.locate_within(&path.pointer, text, text.find(needle)?));
+        match within {
+            Some(position) => {
+                let problem = self.checker.problem_at(&path, Part::Value, Some(position), message, hint);
+                self.checker.problems.borrow_mut().push(problem);
+            }
+            None => self.checker.add(&path, Part::Value, message, hint),
+        }
+    }
+
+    /// The path of what `steps` lead to, written or not, and its value.
+    fn below(&self, steps: &[String]) -> (Path, Option<&'c Value>) {
         let mut path = self.path.clone();
         let mut value = Some(self.value);
         for step in steps {
@@ -106,7 +165,7 @@ impl<'c> Spot<'c> {
                 None => value.get(step),
             });
         }
-        self.checker.add(&path, Part::Value, message, hint);
+        (path, value)
     }
 
     /// Something of the model that this version can't do.
@@ -241,77 +300,6 @@ impl<'c> Spot<'c> {
                 None
             }
         }
-    }
-
-    /// Text with placeholders.
-    pub(super) fn template(&self) -> Option<Template> {
-        self.template_of(&self.loose_text()?)
-    }
-
-    fn template_of(&self, text: &str) -> Option<Template> {
-        match Template::parse(text) {
-            Ok(template) => Some(template),
-            Err(error) => {
-                let message = format!("{} (character {} of this text)", error.message, error.column);
-                self.problem(&message, error.hint.as_deref());
-                None
-            }
-        }
-    }
-
-    /// An object whose strings have placeholders.
-    pub(super) fn object_tree(&self) -> Option<Tree> {
-        match self.value {
-            Value::Object(_) => {}
-            Value::String(_) => {
-                self.problem(
-                    "expressions are not supported yet",
-                    Some("write an object; its values may have {{…}}"),
-                );
-                return None;
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
-                self.wrong_type("an object");
-                return None;
-            }
-        }
-        let merges = self.refuse_merges(self.value, &mut Vec::new());
-        match Tree::from_json(&Json::of(self.value)) {
-            Ok(tree) => (!merges).then_some(tree),
-            Err(errors) => {
-                for found in errors {
-                    let error = found.error;
-                    let message = format!("{} (character {} of this text)", error.message, error.column);
-                    self.problem_at(&found.path, &message, error.hint.as_deref());
-                }
-                None
-            }
-        }
-    }
-
-    fn refuse_merges(&self, value: &Value, path: &mut Vec<String>) -> bool {
-        let mut found = false;
-        let children: Vec<(String, &Value)> = match value {
-            Value::Object(members) => members.iter().map(|(key, value)| (key.clone(), value)).collect(),
-            Value::Array(elements) => {
-                elements.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect()
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
-        };
-        for (key, child) in children {
-            path.push(key);
-            if path.last().is_some_and(|key| key == "$truto_merge") {
-                self.problem_at(
-                    path,
-                    "$truto_merge is not supported yet",
-                    Some("write the members themselves"),
-                );
-                found = true;
-            }
-            found |= self.refuse_merges(child, path);
-            path.pop();
-        }
-        found
     }
 
     /// An object as it is.

@@ -9,12 +9,18 @@ use crate::expression::Expression;
 use crate::id::{IntegrationName, JobId};
 use crate::template::Template;
 
+mod advice;
+mod arguments;
+mod destinations;
 mod graph;
 mod keys;
 mod node;
-mod placeholders;
+mod outline;
 mod read;
+mod references;
 
+pub use advice::Advice;
+pub use destinations::{Delivers, Prepared};
 pub use keys::{KEY_BYTES_MAX, KeyProblem, RunKeys};
 pub use node::{
     Argument, Batching, ChangeTracking, CursorFormat, Deletions, Destination, Incremental, Input, Moment,
@@ -43,6 +49,8 @@ pub struct SyncJob {
     pub generation: Generation,
     /// The arguments it declares; `None` when it declares none, and takes any.
     pub arguments: Option<Vec<Argument>>,
+    /// Whether a run may give arguments that are not declared.
+    pub open_arguments: bool,
     /// Checks a run's arguments together: what it says is wrong is why the run is refused.
     pub args_validation: Option<Expression>,
     /// Runs for which this gives the same do not overlap, whatever their account.
@@ -67,20 +75,23 @@ impl SyncJob {
         self.integration.as_ref().is_none_or(|own| own == integration)
     }
 
-    /// The nodes above `node`, its parent first, as indexes in [`SyncJob::nodes`].
+    /// The nodes above `node`, the nearest first, as indexes in [`SyncJob::nodes`]; for a destination those whose
+    /// records it takes, and above.
     pub fn ancestors(&self, node: usize) -> Vec<usize> {
-        placeholders::ancestors(&self.nodes, node)
+        references::ancestors(&self.nodes, node)
     }
 
     /// Which record a path such as `resources.ticketing.tickets.id` in `node` speaks of, and the path in it:
     /// the nearest such ancestor's index and how many steps of `path` name it, `resources` included. `None` when
-    /// the path doesn't begin with `resources` or names no ancestor.
+    /// the path doesn't begin with `resources` or names no ancestor. Records keep the address of the request that
+    /// asked for them through transforms and spools, so that `resources.ticketing.tickets` below a transform of them is
+    /// the transform's.
     pub fn record_of(&self, node: usize, path: &[String]) -> Option<(usize, usize)> {
         let (root, rest) = path.split_first()?;
         if root != "resources" {
             return None;
         }
-        let named = |index: usize| Some((index, placeholders::steps_naming(self.nodes.get(index)?, rest)?));
+        let named = |index: usize| Some((index, references::steps_naming(&self.nodes, index, rest)?));
         let (index, steps) = self.ancestors(node).into_iter().find_map(named)?;
         Some((index, steps + 1))
     }

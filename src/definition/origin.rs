@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+mod within;
+
 /// A file's document: where each value is, by JSON pointer.
 pub(crate) struct Origin {
     /// The file's name as the caller gave it.
@@ -52,6 +54,11 @@ impl Origin {
             }
             pointer = &pointer[..pointer.rfind('/')?];
         }
+    }
+
+    /// Where the byte `at` of the text at `pointer` is; `None` when the file doesn't spell the text in a way that tells.
+    pub(super) fn locate_within(&self, pointer: &str, text: &str, at: usize) -> Option<Position> {
+        within::position(&self.lines, self.places.get(pointer)?.value, text, at)
     }
 
     /// The line at `position`, unless it holds a secret. Of a line with a problematic key nothing behind the

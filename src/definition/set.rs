@@ -4,6 +4,7 @@ use super::check::{Checker, Spot};
 use super::document::{Document, Kind};
 use super::problem::{Problem, Problems};
 use super::{Account, Checked, Integration, SyncJob, Trigger};
+use crate::clock::Millis;
 use crate::nearest::nearest;
 
 /// Checks a complete set of documents: each by itself, ids that are taken twice, and every reference.
@@ -99,6 +100,10 @@ impl Set<'_> {
 
     fn job(&self, root: &Spot<'_>, job: &SyncJob) {
         let field = written_of(root, &["integration_name", "integration"]);
+        for (index, _, destination) in job.destinations().filter(|(_, _, it)| it.webhook.is_literal()) {
+            let place = ["resources", &index.to_string(), "config", "id"].map(str::to_owned);
+            self.exists_at(root, &place, Kind::Webhook, destination.webhook.source());
+        }
         let Some(integration) = &job.integration else { return };
         self.exists(root, field, Kind::Integration, integration.as_str());
         let Some(integration) = self.integration(integration.as_str()) else { return };
@@ -135,9 +140,14 @@ impl Set<'_> {
     fn trigger(&self, root: &Spot<'_>, trigger: &Trigger) {
         self.exists(root, "sync_job_id", Kind::SyncJob, trigger.job.as_str());
         self.exists(root, "integrated_account_id", Kind::Account, trigger.account.as_str());
-        self.exists(root, "webhook_id", Kind::Webhook, trigger.webhook.as_str());
+        if let Some(webhook) = &trigger.webhook {
+            self.exists(root, "webhook_id", Kind::Webhook, webhook.as_str());
+        }
         let account = self.find(|checked| checked.account().filter(|account| account.id == trigger.account));
         let job = self.find(|checked| checked.sync_job().filter(|job| job.id == trigger.job));
+        if let Some(job) = job {
+            self.arguments(root, trigger, job);
+        }
         if let (Some(account), Some(job)) = (account, job)
             && let Some(reads) = job.integration.as_ref().filter(|reads| **reads != account.integration)
             && self.integration(account.integration.as_str()).is_some()
@@ -149,8 +159,44 @@ impl Set<'_> {
         }
     }
 
+    /// What a trigger gives its runs, and where they deliver. What depends on the time of a run is left to that.
+    fn arguments(&self, root: &Spot<'_>, trigger: &Trigger, job: &SyncJob) {
+        if trigger.webhook.is_none() && !job.has_destinations() {
+            let hint = "the webhook its runs deliver to; the job has no destinations of its own";
+            root.problem("webhook_id is missing", Some(hint));
+        }
+        let args = match job.arguments_for(&trigger.args, &trigger.account, trigger.webhook.as_ref()) {
+            Ok(args) => args,
+            Err(problems) => {
+                for problem in problems.iter() {
+                    let steps =
+                        problem.path.split(['.', '[']).map(|step| step.trim_end_matches(']').to_owned());
+                    let steps: Vec<String> = steps.collect();
+                    root.problem_at(&steps, &problem.message, problem.hint.as_deref());
+                }
+                return;
+            }
+        };
+        match job.webhooks(&args, Millis(0)) {
+            Ok(found) => {
+                for delivers in found.iter().filter(|it| Some(&it.webhook) != trigger.webhook.as_ref()) {
+                    self.exists(root, "args", Kind::Webhook, delivers.webhook.as_str());
+                }
+            }
+            Err(problems) => {
+                for problem in problems.iter() {
+                    root.problem_at(&["args".to_owned()], &problem.message, problem.hint.as_deref());
+                }
+            }
+        }
+    }
+
     /// Reports a reference to nothing. A document that exists but has problems of its own is something.
     fn exists(&self, root: &Spot<'_>, field: &str, kind: Kind, id: &str) {
+        self.exists_at(root, &[field.to_owned()], kind, id);
+    }
+
+    fn exists_at(&self, root: &Spot<'_>, place: &[String], kind: Kind, id: &str) {
         if self.elsewhere == Elsewhere::Perhaps {
             return;
         }
@@ -158,7 +204,7 @@ impl Set<'_> {
             || self.documents.iter().filter(|document| document.kind == kind).map(|document| &*document.id);
         if !ids().any(|known| known == id) {
             let message = format!("there is no {kind} {id:?}");
-            root.problem_at(&[field.to_owned()], &message, Some(&hint(id, ids())));
+            root.problem_at(place, &message, Some(&hint(id, ids())));
         }
     }
 

@@ -1,8 +1,10 @@
 //! Good definitions of every kind, broken ones with the exact words they are refused with, and what must
 //! never be shown.
 
+mod arguments;
 mod broken;
 mod good;
+mod jobs;
 mod secrets;
 
 use super::*;

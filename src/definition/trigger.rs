@@ -19,8 +19,8 @@ pub struct Trigger {
     pub job: JobId,
     /// The account its runs read from.
     pub account: AccountId,
-    /// Where its runs deliver.
-    pub webhook: WebhookId,
+    /// Where its runs deliver, besides the destinations of the job.
+    pub webhook: Option<WebhookId>,
     /// When it is due.
     pub schedule: Schedule,
     /// The most a slot is delayed, by a hash of (trigger, slot); never brings it forward.
@@ -72,7 +72,7 @@ fn read(root: &Spot<'_>) -> Option<Trigger> {
     let id = fields.required("id").and_then(|spot| spot.parsed());
     let job = fields.required("sync_job_id").and_then(|spot| spot.parsed());
     let account = fields.required("integrated_account_id").and_then(|spot| spot.parsed());
-    let webhook = fields.required("webhook_id").and_then(|spot| spot.parsed());
+    let webhook = fields.maybe("webhook_id", |spot| spot.parsed());
     let schedule = schedule(&fields);
     let jitter = fields.or("jitter", Duration::ZERO, |spot| spot.duration(Duration::ZERO..=JITTER_MAX));
     let enabled = fields.or("enabled", true, Spot::boolean);

@@ -47,9 +47,12 @@ impl Context {
     }
 
     fn opened(written: &Json) -> Self {
-        let members = json::members(written.as_str()).unwrap_or_default();
-        let value = |text: &str| Json::parse(text).map(Value::Written).ok();
-        Self { members: members.into_iter().filter_map(|(name, text)| Some((name, value(text)?))).collect() }
+        let mut opened = Self::default();
+        for (name, text) in json::members(written.as_str()).unwrap_or_default() {
+            // Of duplicate keys the last one counts.
+            *opened.member(&name) = Value::Written(Json::parse(text).unwrap_or_else(|_| Json::null()));
+        }
+        opened
     }
 
     fn member(&mut self, name: &str) -> &mut Value {

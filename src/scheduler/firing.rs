@@ -7,9 +7,9 @@ use tracing::{debug, error, info};
 use super::Scheduler;
 use super::timetable::rule;
 use crate::clock::Millis;
-use crate::definition::job::{ErrorHandling, RunKeys};
+use crate::definition::job::{ErrorHandling, Prepared, RunKeys};
 use crate::definition::{Account, Kind, SyncJob, Trigger};
-use crate::id::RunId;
+use crate::id::{RunId, WebhookId};
 use crate::run::{Revisions, RunRequest, Slot};
 use crate::schedule::{Firing, Overlap};
 use crate::store::StoreError;
@@ -68,10 +68,10 @@ async fn fire(scheduler: &Scheduler, partition: u16, due: &Due, now: Millis) -> 
     let state = scheduler.store.trigger_state(partition, &due.trigger).await?;
     let rule = rule(&trigger, scheduler.settings.scheduler.grace);
     let firing = rule.firing(state.last_slot.unwrap_or(now), now);
-    let runs = match pinned(scheduler, &trigger).await? {
+    let runs = match pinned(scheduler, &trigger, now).await? {
         Ok(pinned) => slot_runs(scheduler, partition, &trigger, &firing, &pinned, now),
         Err(reason) => {
-            error!(trigger = %due.trigger, reason, "the trigger's slot makes no run");
+            error!(trigger = %due.trigger, %reason, "the trigger's slot makes no run");
             Vec::new()
         }
     };
@@ -101,8 +101,8 @@ fn slot_runs(
         environment: environment.clone(),
         job: trigger.job.clone(),
         account: trigger.account.clone(),
-        webhooks: vec![trigger.webhook.clone()],
-        args: trigger.args.clone(),
+        webhooks: pinned.prepared.webhooks.clone(),
+        args: pinned.prepared.args.clone(),
         error_handling: trigger.error_handling.unwrap_or(pinned.error_handling),
         ignore_previous_run: false,
         slot: Some(Slot { trigger: trigger.id.clone(), at: Some(slot) }),
@@ -128,25 +128,40 @@ fn slot_runs(
 struct Pinned {
     revisions: Revisions,
     error_handling: ErrorHandling,
+    prepared: Prepared,
     keys: RunKeys,
 }
 
-/// Or why the trigger can make no run.
-async fn pinned(scheduler: &Scheduler, trigger: &Trigger) -> Result<Result<Pinned, String>, StoreError> {
+/// What the trigger's runs are made with, or why they can't be made.
+async fn pinned(
+    scheduler: &Scheduler,
+    trigger: &Trigger,
+    now: Millis,
+) -> Result<Result<Pinned, String>, StoreError> {
     let definitions = &scheduler.definitions;
-    let missing = |what: &str| Ok(Err(format!("its {what} is missing, or can't be read")));
-    let job = trigger.job.as_str();
-    let Some(record) = definitions.record(Kind::SyncJob, job).await? else { return missing("job") };
-    let Some(document) = definitions.document(Kind::SyncJob, job).await? else { return missing("job") };
-    let Ok(job) = SyncJob::from_document(&document) else { return missing("job") };
-    let account = definitions.document(Kind::Account, trigger.account.as_str()).await?;
-    let account = account.and_then(|account| Account::from_document(&account).ok());
-    let Some(account) = account else { return missing("account") };
-    let integration = definitions.record(Kind::Integration, account.integration.as_str()).await?;
-    let Some(integration) = integration.filter(|_| job.reads_from(&account.integration)) else {
-        return missing("integration");
+    let gone = |kind: Kind, id: &str| Ok(Err(format!("{kind} {id:?} is missing or can't be read")));
+    let no_job = || gone(Kind::SyncJob, trigger.job.as_str());
+    let Some(record) = definitions.record(Kind::SyncJob, trigger.job.as_str()).await? else {
+        return no_job();
     };
-    let keys = match job.keys(&trigger.args, &account, RunKeys::default()) {
+    let document = definitions.document(Kind::SyncJob, trigger.job.as_str()).await?;
+    let Some(Ok(job)) = document.map(|document| SyncJob::from_document(&document)) else { return no_job() };
+    let account = definitions.document(Kind::Account, trigger.account.as_str()).await?;
+    let Some(Ok(account)) = account.map(|account| Account::from_document(&account)) else {
+        return gone(Kind::Account, trigger.account.as_str());
+    };
+    if !job.reads_from(&account.integration) {
+        return Ok(Err("the job reads from another integration than the account's".to_owned()));
+    }
+    let Some(integration) = definitions.record(Kind::Integration, account.integration.as_str()).await? else {
+        return gone(Kind::Integration, account.integration.as_str());
+    };
+    let webhooks: Vec<WebhookId> = trigger.webhook.iter().cloned().collect();
+    let prepared = match job.prepare(&trigger.args, &trigger.account, &webhooks, now) {
+        Ok(prepared) => prepared,
+        Err(problems) => return Ok(Err(problems.to_string())),
+    };
+    let keys = match job.keys(&prepared.args, &account, RunKeys::default()) {
         Ok(keys) => keys,
         Err(wrong) => {
             let wrong: Vec<String> =
@@ -156,5 +171,5 @@ async fn pinned(scheduler: &Scheduler, trigger: &Trigger) -> Result<Result<Pinne
     };
     let revisions = Revisions { job: record.revision, integration: integration.revision };
     definitions.pin(&[&revisions.job, &revisions.integration]).await?;
-    Ok(Ok(Pinned { revisions, error_handling: job.error_handling, keys }))
+    Ok(Ok(Pinned { revisions, error_handling: job.error_handling, prepared, keys }))
 }

@@ -127,6 +127,51 @@ fn a_tree_reports_every_bad_string() {
 }
 
 #[test]
+fn what_an_object_takes_in_is_laid_over_its_own_members() {
+    let scope = Roots::new()
+        .with("x", Json::parse(r#"{"a": {"n": 1.10}, "b": [2]}"#).unwrap())
+        .with("y", Json::parse(r#""{\"a\": {\"m\": 3}, \"c\": 4}""#).unwrap())
+        .with("n", Json::parse("5").unwrap());
+    let render = |text: &str| match Tree::from_json(&Json::parse(text).unwrap()).unwrap().render(&scope) {
+        Ok(value) => value.map_or_else(|| "undefined".to_owned(), |value| value.as_str().to_owned()),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(
+        render(r#"{"a": {"k": 1}, "$truto_merge": "{{x:json}}", "z": 0}"#),
+        r#"{"a":{"k":1,"n":1.10},"z":0,"b":[2]}"#
+    );
+    assert_eq!(
+        render(r#"{"$truto_merge": ["{{x:json}}", "{{y:json}}", "{{n:json}}", "{{no:undefined}}"]}"#),
+        r#"{"a":{"n":1.10,"m":3},"b":[2],"c":4}"#
+    );
+    assert_eq!(render(r#"{"q": {"$truto_merge": {"d": "{{n:int}}"}}}"#), r#"{"q":{"d":5}}"#);
+    assert_eq!(render(r#"{"a": 1, "$truto_merge": "{{n:json}}"}"#), r#"{"a":1}"#, "no object is passed over");
+    assert_eq!(render(r#"{"a": 1, "$truto_merge": "{{no:undefined}}"}"#), r#"{"a":1}"#);
+    assert!(render(r#"{"a": 1, "$truto_merge": "{{no:json}}"}"#).contains("finds no value"));
+    let tree = |text: &str| Tree::from_json(&Json::parse(text).unwrap()).unwrap();
+    let both = tree(r#"{"$truto_merge": "{{x:json}}"}"#).merged(tree(r#"{"$truto_merge": "{{y:json}}"}"#));
+    assert_eq!(both.render(&scope).unwrap().unwrap().as_str(), r#"{"a":{"n":1.10,"m":3},"b":[2],"c":4}"#);
+    assert_eq!(both.paths().len(), 2);
+}
+
+#[test]
+fn nothing_at_all_is_undefined() {
+    assert_eq!(Template::undefined().render(&scope()), Ok(None));
+    assert_eq!(Tree::undefined().render(&scope()), Ok(None));
+    assert!(Tree::undefined().paths().is_empty());
+}
+
+#[test]
+fn a_whole_placeholder_has_a_path() {
+    let path = |text: &str| Template::parse(text).unwrap().whole_path().map(|path| path.join("."));
+    assert_eq!(path("{{args.ids}}").as_deref(), Some("args.ids"));
+    assert_eq!(path("{{ args.ids:json }}").as_deref(), Some("args.ids"));
+    for other in ["x{{args.ids}}", "{{a|b}}", "{{a?:1}}", "args.ids", ""] {
+        assert_eq!(path(other), None, "{other}");
+    }
+}
+
+#[test]
 fn merging_replaces_members_in_place() {
     let tree = |text: &str| Tree::from_json(&Json::parse(text).unwrap()).unwrap();
     let merged = tree(r#"{"a": 1, "b": 2}"#).merged(tree(r#"{"c": 3, "a": 4}"#));

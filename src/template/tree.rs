@@ -1,13 +1,13 @@
 //! JSON whose strings are templates: the query or the body of a request.
-
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+//!
+//! The member [`MERGE`] of an object is no member: what it gives (one value, or an array of them) is merged into the
+//! object, the later over the earlier, and over the object's own members. Values that are no objects are passed over.
 
 use super::{RenderError, Scope, Template, TemplateError};
 use crate::json::{self, Json};
+
+/// The name under which an object takes in others.
+pub const MERGE: &str = "$truto_merge";
 
 /// A JSON value whose strings are templates: the query or the body of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,11 @@ impl Tree {
     /// `{}`.
     pub fn empty() -> Self {
         Self::Object(Vec::new())
+    }
+
+    /// The tree that is always "undefined".
+    pub fn undefined() -> Self {
+        Self::Text(Template::undefined())
     }
 
     /// Reads every string of `json` as a template. Keys are no templates.
@@ -92,6 +97,10 @@ impl Tree {
             (Self::Object(mut members), Self::Object(others)) => {
                 for (key, tree) in others {
                     match members.iter_mut().find(|(name, _)| *name == key) {
+                        Some((name, old)) if name == MERGE => {
+                            let earlier = std::mem::replace(old, Self::Array(Vec::new()));
+                            *old = Self::Array(vec![earlier, tree]);
+                        }
                         Some((_, old)) => *old = tree,
                         None => members.push((key, tree)),
                     }
@@ -111,8 +120,9 @@ impl Tree {
                 None => return Ok(false),
             },
             Self::Object(members) => {
+                let start = text.len();
                 let mut separator = '{';
-                for (key, tree) in members {
+                for (key, tree) in members.iter().filter(|(key, _)| key != MERGE) {
                     let before = text.len();
                     text.push(separator);
                     text.push_str(Json::string(key).as_str());
@@ -120,6 +130,12 @@ impl Tree {
                     if tree.write(scope, text)? { separator = ',' } else { text.truncate(before) }
                 }
                 text.push_str(if separator == '{' { "{}" } else { "}" });
+                for (_, tree) in members.iter().filter(|(key, _)| key == MERGE) {
+                    if let Some(merged) = tree.render(scope)? {
+                        let own = text.split_off(start);
+                        text.push_str(&taken_in(own, merged.as_str()));
+                    }
+                }
             }
             Self::Array(elements) => {
                 let mut separator = '[';
@@ -135,6 +151,18 @@ impl Tree {
     }
 }
 
+/// The object `own` with `others` merged into it: an object, or an array of objects.
+fn taken_in(own: String, others: &str) -> String {
+    match others.trim_start().as_bytes().first() {
+        Some(b'{') => json::merged(&own, others).as_str().to_owned(),
+        Some(b'[') => {
+            let ranges = json::elements(others).unwrap_or_default().into_iter();
+            ranges.fold(own, |own, range| taken_in(own, &others[range]))
+        }
+        _ => own,
+    }
+}
+
 fn build(text: &str, path: &mut Vec<String>, errors: &mut Vec<TreeError>) -> Tree {
     match text.trim_start().as_bytes().first() {
         Some(b'"') => match Template::parse(&json::text_of(text.trim())) {
@@ -145,10 +173,9 @@ fn build(text: &str, path: &mut Vec<String>, errors: &mut Vec<TreeError>) -> Tre
             }
         },
         Some(b'{') => {
-            let members = serde_json::from_str::<Members<'_>>(text).map(|members| members.0);
-            let members = members.unwrap_or_default().into_iter().map(|(key, raw)| {
+            let members = json::members(text).unwrap_or_default().into_iter().map(|(key, value)| {
                 path.push(key.clone());
-                let tree = build(raw.get(), path, errors);
+                let tree = build(value, path, errors);
                 path.pop();
                 (key, tree)
             });
@@ -165,32 +192,5 @@ fn build(text: &str, path: &mut Vec<String>, errors: &mut Vec<TreeError>) -> Tre
             Tree::Array(elements.collect())
         }
         _ => Tree::Literal(Json::parse(text).unwrap_or_else(|_| Json::null())),
-    }
-}
-
-/// An object's members in the order they were written.
-struct Members<'j>(Vec<(String, &'j RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Vec<(String, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(members)
-            }
-        }
-
-        deserializer.deserialize_map(InOrder).map(Self)
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rapidbridge::definition::webhook::EventType;
 use rapidbridge::definition::{Checked, Kind, read_and_check, read_files};
+use serde_json::Value;
 
 /// Blocks that are no documents and are not checked. There is no need for any so far; a few may come.
 const UNCHECKED_MAX: usize = 3;
@@ -153,12 +154,19 @@ fn known_words(source: &str) -> BTreeSet<&str> {
     code.flat_map(|line| line.split('"').skip(1).step_by(2)).filter(plain).collect()
 }
 
-/// The readers of a kind: its file and those in the folder beside it.
+/// The readers of a kind: its file and those in the folders beside it.
 fn readers(stem: &str) -> Vec<PathBuf> {
     let file = root().join(format!("src/definition/{stem}.rs"));
     let folder = format!("src/definition/{stem}");
-    let beside = if root().join(&folder).is_dir() { files(&folder, "rs") } else { Vec::new() };
-    [vec![file], beside].concat()
+    let mut found = vec![file];
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.pop().filter(|folder| root().join(folder).is_dir()) {
+        found.extend(files(&folder, "rs"));
+        let below = fs::read_dir(root().join(&folder)).unwrap().map(|entry| entry.unwrap().path());
+        let below = below.filter(|path| path.is_dir());
+        folders.extend(below.map(|path| path.strip_prefix(root()).unwrap().display().to_string()));
+    }
+    found
 }
 
 #[test]
@@ -166,6 +174,7 @@ fn the_reference_names_all_that_the_readers_know() {
     /// Strings in the readers that nobody writes into a definition.
     const NOT_WRITTEN: [&str; 1] = ["snake_case"];
     let reference = read(&root().join("docs/definitions.md"));
+    let jobs = read(&root().join("docs/sync-jobs.md"));
     let everywhere: BTreeSet<&str> = ["Files", "Placeholders", "RapidBridge's fields"]
         .into_iter()
         .flat_map(|heading| mentioned(section(&reference, heading)))
@@ -173,7 +182,10 @@ fn the_reference_names_all_that_the_readers_know() {
     let mut missing = Vec::new();
     let mut count = 0;
     for kind in Kind::ALL {
-        let own = mentioned(section(&reference, &format!("`{kind}`")));
+        let mut own = mentioned(section(&reference, &format!("`{kind}`")));
+        if *kind == Kind::SyncJob {
+            own.extend(mentioned(&jobs));
+        }
         let stem = match kind {
             Kind::Integration => "integration",
             Kind::Account => "account",
@@ -200,4 +212,67 @@ fn the_reference_names_all_that_the_readers_know() {
     );
     assert!(missing.is_empty(), "docs/definitions.md doesn't mention\n{}", missing.join("\n"));
     assert!(count > 200, "only {count} words were found in the readers");
+}
+
+/// The fields in the first column of the page's tables; of `config.name` the last step.
+fn fields_of_tables(page: &str) -> BTreeSet<String> {
+    let mut fields = BTreeSet::new();
+    let mut in_table = false;
+    for line in page.lines() {
+        let Some(row) = line.strip_prefix('|') else {
+            in_table = false;
+            continue;
+        };
+        let first = row.split('|').next().unwrap_or_default();
+        // Only tables that are headed so tell fields; their heads have no backticks but those of a field around them.
+        match in_table {
+            false => in_table = first.trim().starts_with("field"),
+            true => fields.extend(
+                first
+                    .split('`')
+                    .skip(1)
+                    .step_by(2)
+                    .map(|name| name.rsplit('.').next().unwrap_or(name).to_owned()),
+            ),
+        }
+    }
+    fields
+}
+
+/// Every key in the documents of `text`, however deep.
+fn keys(text: &str, found: &mut BTreeSet<String>) {
+    fn walk(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => {
+                for (key, value) in members {
+                    found.insert(key.clone());
+                    walk(value, found);
+                }
+            }
+            Value::Array(elements) => elements.iter().for_each(|element| walk(element, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let documents = read_files([("keys.yaml", text)], &env).unwrap_or_else(|problems| panic!("{problems}"));
+    documents.iter().for_each(|document| walk(&document.body, found));
+}
+
+#[test]
+fn every_field_of_a_job_has_an_example_and_a_job_that_is_tested() {
+    let page = root().join("docs/sync-jobs.md");
+    let fields = fields_of_tables(&read(&page));
+    assert!(fields.len() > 60, "only {} fields were found", fields.len());
+    let (mut in_examples, mut in_jobs) = (BTreeSet::new(), BTreeSet::new());
+    for block in blocks(&page).iter().filter(|block| block.info == "yaml") {
+        keys(&block.text, &mut in_examples);
+    }
+    for path in files("tests/jobs", "yaml") {
+        keys(&read(&path), &mut in_jobs);
+    }
+    // Of templates; they mean nothing here.
+    let told = |found: &BTreeSet<String>| -> Vec<String> {
+        fields.iter().filter(|field| !found.contains(*field) && *field != "sharing").cloned().collect()
+    };
+    assert!(told(&in_examples).is_empty(), "docs/sync-jobs.md has no example of {:?}", told(&in_examples));
+    assert!(told(&in_jobs).is_empty(), "tests/jobs has no job with {:?}", told(&in_jobs));
 }

@@ -8,13 +8,14 @@ use url::Url;
 
 use crate::client::Client;
 use crate::state::StateCommand;
-use crate::{apply, definitions, demo, dev, playground, run, runs, serve};
+use crate::{apply, definitions, demo, dev, playground, run, runs, serve, validate};
 
 const EXAMPLES: &str = "\
 Examples:
   rapidbridge demo                                   see the main job, with workers killed on the way
   rapidbridge dev                                    a private Redis, scheduler and workers on this machine
   rapidbridge playground                             an API and a receiver to try sync jobs with
+  rapidbridge validate examples/helpdesk             check files, show each job's plan
   rapidbridge apply -f examples/helpdesk             show what would change, ask, apply
   rapidbridge run --job helpdesk-full --account acme --webhook backend --watch
   rapidbridge runs --status failed
@@ -70,6 +71,8 @@ impl Remote {
 pub(crate) enum Command {
     /// Apply definitions from files: show the difference, ask, and do it
     Apply(apply::Options),
+    /// Check definitions in files, without a server: every mistake with its place, or each job's plan
+    Validate(validate::Options),
     /// Start a run of a sync job now
     Run(run::Options),
     /// List runs, the newest first
@@ -173,6 +176,7 @@ mod tests {
     fn every_command_can_be_written() {
         for line in [
             "apply -f x.yaml --dry-run",
+            "validate x.yaml folder",
             "run --job j --account a --webhook w --arg x=1 --watch",
             "runs --status failed --limit 5",
             "show r",

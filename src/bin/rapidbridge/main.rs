@@ -6,6 +6,7 @@ mod commands;
 mod definitions;
 mod demo;
 mod dev;
+mod files;
 mod key;
 mod paint;
 mod playground;
@@ -13,6 +14,7 @@ mod run;
 mod runs;
 mod serve;
 mod state;
+mod validate;
 mod watch;
 
 use std::process::ExitCode;
@@ -39,6 +41,7 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
     let remote = cli.remote;
     match cli.command {
         Command::Apply(options) => apply::run(&remote.client()?, options).await,
+        Command::Validate(options) => validate::run(&options),
         Command::Run(options) => run::run(&remote.client()?, options).await,
         Command::Runs(options) => runs::list(&remote.client()?, options).await,
         Command::Show { run } => runs::show(&remote.client()?, &run).await,

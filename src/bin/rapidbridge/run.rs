@@ -18,9 +18,9 @@ pub(crate) struct Options {
     /// The integrated account to read from
     #[arg(long, value_name = "ID")]
     account: String,
-    /// The webhook to deliver to
+    /// The webhook to deliver to; not needed where the job has destinations
     #[arg(long, value_name = "ID")]
-    webhook: String,
+    webhook: Option<String>,
     /// An argument of the run, as text; may be given several times
     #[arg(long = "arg", value_name = "NAME=VALUE", value_parser = pair)]
     args: Vec<(String, String)>,
@@ -61,7 +61,9 @@ pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<Exi
     let mut body = Map::new();
     body.insert("sync_job_id".into(), options.job.into());
     body.insert("integrated_account_id".into(), options.account.into());
-    body.insert("webhook_id".into(), options.webhook.into());
+    if let Some(webhook) = options.webhook {
+        body.insert("webhook_id".into(), webhook.into());
+    }
     body.insert("ignore_previous_run".into(), options.ignore_previous_run.into());
     if options.force {
         body.insert("force".into(), true.into());

@@ -110,6 +110,16 @@ impl<'c> Fields<'c> {
         }
     }
 
+    /// A field that people write here and that means nothing here: why, and what to do instead.
+    pub(in crate::definition) fn refuse(&self, name: &'static str, message: &str, hint: &str) {
+        self.tolerated.borrow_mut().push(name);
+        for object in &self.objects {
+            if let Some(value) = object.value.get(name).filter(|value| !value.is_null()) {
+                object.member(name, value).problem_of_key(message, Some(hint));
+            }
+        }
+    }
+
     /// Reports the fields that nobody asked for.
     pub(in crate::definition) fn finish(self) {
         let (mut asked, tolerated) = (Vec::new(), self.tolerated.take());

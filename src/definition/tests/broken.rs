@@ -1,5 +1,7 @@
 //! Broken definitions and the exact words they are refused with (in `snapshots/`).
 
+mod jobs;
+
 use serde_json::json;
 
 use super::*;
@@ -123,7 +125,16 @@ fn sync_jobs() {
             )],
         ),
         ("depends on itself", &[("depends_on: tickets", "depends_on: ticket-comments")]),
-        ("two parents", &[("depends_on: [ticket-comments]", "depends_on: [ticket-comments, users]")]),
+        (
+            "two parents' records",
+            &[
+                (
+                    "id: \"{{resources.ticket-comments.ticket_id}}\"",
+                    "id: \"{{resources.ticket-comments.ticket_id}}-{{resources.users.id}}\"",
+                ),
+                ("depends_on: [ticket-comments]", "depends_on: [ticket-comments, users]"),
+            ],
+        ),
         ("name twice", &[("  - name: ticket-details\n    resource: tickets", "  - resource: tickets")]),
         (
             "placeholder of no ancestor",
@@ -137,26 +148,11 @@ fn sync_jobs() {
         ("placeholder of credentials", &[("{{plan:undefined}}", "{{credentials.token}}")]),
         ("placeholder without parent", &[("{{plan:undefined}}", "{{resources.users.id}}")]),
         ("placeholder unquoted", &[("since: \"{{previous_run_date}}\"", "since: {{previous_run_date}}")]),
-        ("query expression", &[("query: {ticket_id: \"{{resources.tickets.id}}\"}", "query: \"{'id': 1}\"")]),
+        ("query expression", &[("query: {ticket_id: \"{{resources.tickets.id}}\"}", "query: \"{'id': 1\"")]),
         ("resource with a dot", &[("  - resource: users", "  - resource: crm.users")]),
         ("resource unknown", &[("  - resource: users", "  - resource: user")]),
         ("method unknown", &[("  - resource: users", "  - resource: users\n    method: find")]),
         ("id needed", &[("    id: \"{{resources.ticket-comments.ticket_id}}\"\n", "")]),
-        (
-            "graph node",
-            &[(
-                "  - resource: users\n    persist: false",
-                "  - name: x\n    type: transform\n    config: {expression: a}",
-            )],
-        ),
-        (
-            "loop",
-            &[(
-                "    persist: false",
-                "    loop_on: args.ids\n    recurse: {if: \"{{x}}\"}\n    run_if: \"true\"",
-            )],
-        ),
-        ("args schema", &[("error_handling: batch", "args_schema: {start: {type: string}}\nmutex_key: x")]),
         ("error handling", &[("error_handling: batch", "error_handling: failfast")]),
         ("without resources", &[("  - resource: users\n    persist: false\n", "  - {}\n")]),
     ]);

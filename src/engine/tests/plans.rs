@@ -83,6 +83,7 @@ pub(super) fn job(generation: Generation, nodes: Vec<Node>) -> SyncJob {
         consecutive_errors_max: 3,
         generation,
         arguments: None,
+        open_arguments: true,
         args_validation: None,
         mutex_key: None,
         state_key: None,

@@ -1,0 +1,39 @@
+//! `rapidbridge validate`: checks definitions in files without asking anybody, and shows what was understood.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use rapidbridge::definition::{Checked, Document};
+
+use crate::files;
+use crate::paint::{GREEN, YELLOW};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Files (YAML or JSON) or folders of them; - is the standard input
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let documents = files::read(&options.paths, "")?;
+    for document in &documents {
+        show(document);
+    }
+    let noun = if documents.len() == 1 { "definition" } else { "definitions" };
+    anstream::println!("{GREEN}{} {noun}, nothing wrong{GREEN:#}", documents.len());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One line, or the tree of a job's plan, and what is odd about it.
+fn show(document: &Document) {
+    let Ok(Checked::SyncJob(job)) = Checked::of(document) else {
+        anstream::println!("{GREEN}✓{GREEN:#} {} {}", document.kind, document.id);
+        return;
+    };
+    anstream::println!("{GREEN}✓{GREEN:#} {} {}", document.kind, job.outline().replace('\n', "\n  "));
+    for advice in job.advice() {
+        let problem = document.problem(&advice.path, &advice.message, Some(&advice.hint));
+        anstream::println!("{YELLOW}!{YELLOW:#} {problem}");
+    }
+}

@@ -1,0 +1,308 @@
+//! The part of JSON Schema by which arguments are declared. What isn't in it is refused when the job is read, so nothing
+//! that is written goes unchecked.
+
+use serde_json::{Map, Value};
+
+use super::super::Argument;
+use super::format;
+use crate::definition::check::{Fields, Spot};
+use crate::json::Json;
+
+const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "object", "array", "null"];
+/// How deep a schema may nest.
+const DEPTH_MAX: usize = 16;
+/// The most violations that are told of one argument.
+const VIOLATIONS_MAX: usize = 20;
+
+/// One argument of `args_schema`.
+pub(super) fn argument(name: &str, spot: &Spot<'_>) -> Option<Argument> {
+    if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-')) {
+        let hint = "use letters, digits, '_' and '-', so that {{args.NAME}} can name it";
+        spot.problem_of_key(&format!("{name:?} is no name for an argument"), Some(hint));
+        return None;
+    }
+    if let Value::String(word) = spot.value() {
+        spot.problem("an argument is declared by an object", Some(&format!("write {{ type: {word} }}")));
+        return None;
+    }
+    let fields = spot.fields()?;
+    let required = fields.or("required", false, Spot::boolean);
+    let description = fields.maybe("description", Spot::text);
+    let default = fields.maybe("default", |spot| Some(Json::of(spot.value())));
+    let own = fields.maybe("format", format_name);
+    let checked = check(&fields, 0);
+    fields.finish();
+    checked?;
+    let mut members = spot.value().as_object().cloned().unwrap_or_default();
+    for name in ["required", "default", "description"] {
+        members.shift_remove(name);
+    }
+    let schema = Json::of(&Value::Object(members));
+    let default = default?;
+    if let (Some(spot), Some(default)) = (fields_member(spot, "default"), &default) {
+        let (steps, found) = (vec!["default".to_owned()], violations(&schema, default));
+        for (_, message, hint) in &found {
+            spot.problem_at(
+                &steps,
+                &format!("the default is not what the argument may be: {message}"),
+                hint.as_deref(),
+            );
+        }
+        if !found.is_empty() {
+            return None;
+        }
+    }
+    Some(Argument {
+        name: name.to_owned(),
+        required: required?,
+        default,
+        description: description?.map(str::to_owned),
+        format: own?.map(str::to_owned),
+        schema,
+    })
+}
+
+fn fields_member<'s, 'c>(spot: &'s Spot<'c>, name: &str) -> Option<&'s Spot<'c>> {
+    spot.value().get(name).map(|_| spot)
+}
+
+/// A schema within an argument's.
+fn nested(spot: &Spot<'_>, depth: usize) -> Option<()> {
+    if depth > DEPTH_MAX {
+        spot.problem(&format!("a schema is nested at most {DEPTH_MAX} levels deep"), None);
+        return None;
+    }
+    let fields = spot.fields()?;
+    let description = fields.maybe("description", Spot::text);
+    let required = fields.maybe("required", |spot| {
+        let names: Vec<Option<&str>> = spot.list()?.iter().map(Spot::text).collect();
+        names.into_iter().collect::<Option<Vec<_>>>()
+    });
+    let own = fields.maybe("format", format_name);
+    let checked = check(&fields, depth);
+    fields.finish();
+    description?;
+    required?;
+    own?;
+    checked
+}
+
+/// Whether all but `required`, `default`, `description` and `format` is understood.
+fn check(fields: &Fields<'_>, depth: usize) -> Option<()> {
+    fields.ignore(&["title", "examples", "$comment"]);
+    let types = fields.maybe("type", types);
+    let values = fields.maybe("enum", |spot| {
+        let filled = !spot.list()?.is_empty();
+        if !filled {
+            spot.problem("this allows no value at all", Some("list the values that are allowed"));
+        }
+        filled.then_some(())
+    });
+    let _ = fields.written("const");
+    let numbers = ["minimum", "maximum"].map(|name| fields.maybe(name, number));
+    let counts = ["minLength", "maxLength", "minItems", "maxItems"]
+        .map(|name| fields.maybe(name, |spot| spot.whole(0..=u64::MAX)));
+    let items = fields.maybe("items", |spot| nested(spot, depth + 1));
+    let properties = fields.maybe("properties", |spot| {
+        let read: Vec<Option<()>> = spot.entries()?.iter().map(|(_, spot)| nested(spot, depth + 1)).collect();
+        read.into_iter().collect::<Option<Vec<()>>>()
+    });
+    let additional = fields.maybe("additionalProperties", Spot::boolean);
+    fields.refuse("$ref", "references are not followed", "write what it refers to");
+    let hint = "check it in args_validation: $match(args.code, /^[A-Z]+$/) ? false : {'message': …}";
+    fields.refuse("pattern", "patterns are not looked at here", hint);
+    types?;
+    values?;
+    numbers.into_iter().collect::<Option<Vec<_>>>()?;
+    counts.into_iter().collect::<Option<Vec<_>>>()?;
+    items?;
+    properties?;
+    additional?;
+    Some(())
+}
+
+/// A type or a list of them.
+fn types(spot: &Spot<'_>) -> Option<()> {
+    let spots = if spot.value().is_array() { spot.list()? } else { vec![spot.clone()] };
+    let known: Vec<(&str, ())> = TYPES.iter().map(|name| (*name, ())).collect();
+    let read: Vec<Option<()>> = spots.iter().map(|spot| spot.choice(&known)).collect();
+    read.into_iter().collect::<Option<Vec<()>>>().map(|_| ())
+}
+
+fn format_name<'c>(spot: &Spot<'c>) -> Option<&'c str> {
+    let word = spot.text()?;
+    if !format::ALL.contains(&word) {
+        spot.not_one_of(word, &format::ALL);
+        return None;
+    }
+    Some(word)
+}
+
+fn number(spot: &Spot<'_>) -> Option<f64> {
+    let number = spot.value().as_f64();
+    if number.is_none() {
+        spot.problem("expected a number", None);
+    }
+    number
+}
+
+/// A violation: where below the value (`[2].name`), what is wrong, what to do.
+pub(super) type Violation = (String, String, Option<String>);
+
+/// What of `schema` the value `json` doesn't keep to.
+pub(super) fn violations(schema: &Json, json: &Json) -> Vec<Violation> {
+    let (schema, value) = (serde_json::from_str(schema.as_str()), serde_json::from_str(json.as_str()));
+    let (Ok(Value::Object(schema)), Ok(value)) = (schema, value) else { return Vec::new() };
+    let mut found = Vec::new();
+    look(&schema, &value, String::new(), &mut found);
+    found.truncate(VIOLATIONS_MAX);
+    found
+}
+
+fn look(schema: &Map<String, Value>, value: &Value, place: String, found: &mut Vec<Violation>) {
+    let mut report = |message: String, hint: Option<String>| found.push((place.clone(), message, hint));
+    if let Some(wanted) = schema.get("type").filter(|wanted| !is_of(wanted, value)) {
+        let quoted = matches!(value, Value::Number(_) | Value::Bool(_)) && wanted == "string";
+        let hint = quoted.then(|| "put it in quotes".to_owned());
+        return report(format!("expected {}, found {}", type_names(wanted), type_of(value)), hint);
+    }
+    if let Some(Value::Array(allowed)) = schema.get("enum")
+        && !allowed.contains(value)
+    {
+        let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
+        report(format!("{value} is not allowed"), Some(format!("one of {}", allowed.join(", "))));
+    }
+    if let Some(wanted) = schema.get("const").filter(|wanted| *wanted != value) {
+        report(format!("{value} is not allowed"), Some(format!("it can only be {wanted}")));
+    }
+    match value {
+        Value::String(text) => look_at_text(schema, text, &mut report),
+        Value::Number(number) => {
+            let limit = |name: &str| schema.get(name).and_then(Value::as_f64);
+            let number = number.as_f64().unwrap_or_default();
+            let (min, max) = (limit("minimum"), limit("maximum"));
+            if min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max) {
+                report(format!("{value} is out of range"), Some(range(min, max, "")));
+            }
+        }
+        Value::Array(elements) => {
+            count(schema, ["minItems", "maxItems"], elements.len(), "elements", &mut report);
+            if let Some(Value::Object(items)) = schema.get("items") {
+                for (index, element) in elements.iter().enumerate() {
+                    look(items, element, format!("{place}[{index}]"), found);
+                }
+            }
+        }
+        Value::Object(members) => look_at_members(schema, members, &place, found),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+fn look_at_text(schema: &Map<String, Value>, text: &str, report: &mut impl FnMut(String, Option<String>)) {
+    count(schema, ["minLength", "maxLength"], text.chars().count(), "characters", report);
+    if let Some(format) = schema.get("format").and_then(Value::as_str)
+        && let Some(like) = format::refusal(format, text)
+    {
+        report(format!("{text:?} is no {format}"), Some(format!("such as {like}")));
+    }
+}
+
+fn look_at_members(
+    schema: &Map<String, Value>,
+    members: &Map<String, Value>,
+    place: &str,
+    found: &mut Vec<Violation>,
+) {
+    let none = Map::new();
+    let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    for name in required.filter_map(Value::as_str).filter(|name| !members.contains_key(*name)) {
+        found.push((place.to_owned(), format!("{name} is missing"), None));
+    }
+    for (name, member) in members {
+        let place = format!("{place}.{name}");
+        match properties.get(name) {
+            Some(Value::Object(schema)) => look(schema, member, place, found),
+            Some(_) => {}
+            None if schema.get("additionalProperties") == Some(&Value::Bool(false)) => {
+                let known: Vec<&str> = properties.keys().map(String::as_str).collect();
+                found.push((
+                    place,
+                    "this is not expected here".to_owned(),
+                    Some(super::near(name, &known, "there are")),
+                ));
+            }
+            None => {}
+        }
+    }
+}
+
+fn count(
+    schema: &Map<String, Value>,
+    names: [&str; 2],
+    count: usize,
+    of_what: &str,
+    report: &mut impl FnMut(String, Option<String>),
+) {
+    let [min, max] = names.map(|name| schema.get(name).and_then(Value::as_u64));
+    let count = count as u64;
+    if min.is_some_and(|min| count < min) || max.is_some_and(|max| count > max) {
+        report(format!("this has {count} {of_what}"), Some(range(min, max, of_what)));
+    }
+}
+
+fn range<N: std::fmt::Display>(min: Option<N>, max: Option<N>, of_what: &str) -> String {
+    let text = match (min, max) {
+        (Some(min), Some(max)) => format!("from {min} to {max} {of_what}"),
+        (Some(min), None) => format!("at least {min} {of_what}"),
+        (None, Some(max)) => format!("at most {max} {of_what}"),
+        (None, None) => String::new(),
+    };
+    text.trim_end().to_owned()
+}
+
+fn is_of(wanted: &Value, value: &Value) -> bool {
+    let one = |name: &Value| match name.as_str().unwrap_or_default() {
+        "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
+        name => name == type_word(value),
+    };
+    match wanted {
+        Value::Array(names) => names.iter().any(one),
+        name => one(name),
+    }
+}
+
+fn type_word(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+fn type_names(wanted: &Value) -> String {
+    let name = |name: &Value| match name.as_str().unwrap_or_default() {
+        "string" => "text",
+        "number" => "a number",
+        "integer" => "a whole number",
+        "boolean" => "true or false",
+        "array" => "a list",
+        "object" => "an object",
+        _ => "nothing",
+    };
+    match wanted {
+        Value::Array(names) => names.iter().map(name).collect::<Vec<_>>().join(" or "),
+        one => name(one).to_owned(),
+    }
+}
+
+fn type_of(value: &Value) -> String {
+    match value {
+        Value::Number(number) if number.is_f64() => "a decimal".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        other => type_names(&Value::from(type_word(other))),
+    }
+}

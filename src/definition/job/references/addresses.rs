@@ -1,0 +1,74 @@
+//! Under which paths the records of a node are found below it.
+
+use super::super::{Node, NodeKind};
+
+/// The nodes above the one at `index`, the nearest first; for a destination those whose records it takes, and above.
+pub(in super::super) fn ancestors(nodes: &[Node], index: usize) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut queue = parents(nodes, index);
+    let mut next = 0;
+    while let Some(&parent) = queue.get(next) {
+        next += 1;
+        if !found.contains(&parent) {
+            found.push(parent);
+            queue.extend(parents(nodes, parent));
+        }
+    }
+    found
+}
+
+fn parents(nodes: &[Node], index: usize) -> Vec<usize> {
+    match nodes.get(index) {
+        Some(Node { kind: NodeKind::Destination(destination), .. }) => destination.takes.clone(),
+        Some(node) => node.parents.clone(),
+        None => Vec::new(),
+    }
+}
+
+/// How many of `steps` name the node at `index`. A request is named by its resource, a step for each part between
+/// slashes (`ticketing.tickets`), or by its name as one step; a transform or spool by its own name, and by every
+/// address of the records it was given: they keep it.
+pub(in super::super) fn steps_naming(nodes: &[Node], index: usize, steps: &[String]) -> Option<usize> {
+    let begins = |address: &[&str]| {
+        !address.is_empty() && steps.len() >= address.len() && address.iter().zip(steps).all(|(a, b)| a == b)
+    };
+    addresses(nodes, index).into_iter().find(|address| begins(address)).map(|address| address.len())
+}
+
+fn addresses(nodes: &[Node], index: usize) -> Vec<Vec<&str>> {
+    let mut found = Vec::new();
+    let mut queue = vec![index];
+    let mut next = 0;
+    while let Some(&here) = queue.get(next) {
+        next += 1;
+        let Some(node) = nodes.get(here) else { continue };
+        let passes = match &node.kind {
+            NodeKind::Request(request) => {
+                found.push(request.resource.split('/').collect());
+                found.push(vec![node.name.as_str()]);
+                false
+            }
+            NodeKind::Transform { .. } | NodeKind::Spool { .. } => {
+                found.push(vec![node.name.as_str()]);
+                true
+            }
+            // Records pass it untouched: below it they are those of the node above, and its name is what it adds.
+            NodeKind::AddContext { .. } if here != index => true,
+            NodeKind::AddContext { .. }
+            | NodeKind::GetState { .. }
+            | NodeKind::UpdateState { .. }
+            | NodeKind::DeleteState { .. } => {
+                found.extend((here == index).then(|| vec![node.name.as_str()]));
+                false
+            }
+            NodeKind::Destination(_) | NodeKind::Event(_) => false,
+        };
+        let above = node.parents.iter().filter(|_| passes);
+        for parent in above {
+            if !queue.contains(parent) {
+                queue.push(*parent);
+            }
+        }
+    }
+    found
+}
