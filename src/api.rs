@@ -12,6 +12,7 @@ mod apply;
 mod commit;
 mod definitions;
 mod deletion;
+mod dry_run;
 mod error;
 mod new_run;
 mod request;

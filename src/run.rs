@@ -53,6 +53,9 @@ pub struct RunRequest {
     /// Whether it waits for no mutex: neither its key's nor that of its job and account.
     #[serde(default, skip_serializing_if = "is_false")]
     pub force: bool,
+    /// Nothing is delivered, written or remembered; of each list no more than this many records are read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<u64>,
     /// What a worker must be able to honour: see [`RunRequest::version_for`].
     #[serde(default = "first_version", skip_serializing_if = "is_first_version")]
     pub version: u32,
@@ -82,9 +85,10 @@ pub const REQUEST_VERSION: u32 = 2;
 pub struct UnreadableRequest(String);
 
 impl RunRequest {
-    /// The version that a request with this key has: a worker that knows nothing of keys would not wait for it.
-    pub fn version_for(mutex_key: Option<&str>, force: bool) -> u32 {
-        if mutex_key.is_some() && !force { 2 } else { 1 }
+    /// The version that a request with this key has: a worker that knows nothing of keys would not wait for it, and one
+    /// that knows nothing of dry runs would deliver.
+    pub fn version_for(mutex_key: Option<&str>, force: bool, dry_run: bool) -> u32 {
+        if dry_run || (mutex_key.is_some() && !force) { 2 } else { 1 }
     }
 
     /// Reads a stored request in order to execute it.

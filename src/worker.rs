@@ -5,6 +5,7 @@
 //! the queue. Each run is a task of its own ([`execute`]); a [`suspect`] has its worker to itself.
 
 mod claimer;
+mod dry_run;
 mod execute;
 pub mod health;
 mod heartbeat;

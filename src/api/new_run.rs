@@ -54,7 +54,12 @@ pub(super) struct Wanted {
     /// The run's own keys, which win over the job's.
     pub(super) keys: RunKeys,
     pub(super) force: bool,
+    /// Nothing is delivered; so many records of each list are read.
+    pub(super) dry_run: Option<u64>,
 }
+
+/// Stands for the webhook of a dry run that names none.
+const NO_WEBHOOK: &str = "dry-run";
 
 pub(super) async fn create(State(api): State<Api>, key: IdempotencyKey, body: Body) -> Answer {
     let mut fields = body.fields()?;
@@ -87,6 +92,7 @@ pub(super) async fn create(State(api): State<Api>, key: IdempotencyKey, body: Bo
         replay_of: None,
         keys,
         force,
+        dry_run: None,
     };
     accept(&api, wanted, &key).await
 }
@@ -104,6 +110,9 @@ pub(super) async fn replay(
         let message = format!("run {id} is {} and has not ended; stop it before it is replayed", old.status);
         return Err(ApiError::conflict(message));
     }
+    if old.request.dry_run.is_some() {
+        return Err(ApiError::conflict(format!("run {id} was a dry run; start the job instead")));
+    }
     let request = old.request;
     let wanted = Wanted {
         job: request.job,
@@ -117,34 +126,15 @@ pub(super) async fn replay(
         replay_of: Some(Replay { run: request.id, previous_run_date: old.progress.previous_run_date }),
         keys: RunKeys { mutex: request.mutex_key, state: request.state_key },
         force: request.force,
+        dry_run: None,
     };
     accept(&api, wanted, &key).await
 }
 
 /// Checks a run against the definitions as they are, pins them, and puts it into its account's backlog.
 pub(super) async fn accept(api: &Api, wanted: Wanted, key: &IdempotencyKey) -> Answer {
-    let Checks { revisions, error_handling, prepared, keys } = check(api, &wanted).await?;
-    api.definitions().pin(&[&revisions.job, &revisions.integration]).await?;
-    let store = api.store();
-    let request = RunRequest {
-        id: RunId::new(wanted.account.partition(store.partitions())),
-        environment: store.environment().clone(),
-        job: wanted.job,
-        account: wanted.account,
-        webhooks: prepared.webhooks,
-        args: prepared.args,
-        error_handling: wanted.error_handling.unwrap_or(error_handling),
-        ignore_previous_run: wanted.ignore_previous_run,
-        slot: wanted.slot,
-        replay_of: wanted.replay_of,
-        revisions,
-        version: RunRequest::version_for(keys.mutex.as_deref(), wanted.force),
-        mutex_key: keys.mutex,
-        state_key: keys.state,
-        force: wanted.force,
-        created_at: store.now().await?,
-    };
-    match store.enqueue(&request, Exclusive::Yes, key.0.as_deref()).await? {
+    let request = request(api, wanted).await?;
+    match api.store().enqueue(&request, Exclusive::Yes, key.0.as_deref()).await? {
         Enqueued::Created(run) => {
             info!(%run, job = %request.job, account = %request.account, "run accepted");
             answer(api, StatusCode::CREATED, &existing(api, run).await?)
@@ -157,14 +147,51 @@ pub(super) async fn accept(api: &Api, wanted: Wanted, key: &IdempotencyKey) -> A
             }
             answer(api, StatusCode::OK, &found)
         }
-        Enqueued::Full { waiting } => {
-            let message = format!(
-                "{waiting} runs of account {} wait already; let some end, or stop some",
-                request.account
-            );
-            Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, message))
-        }
+        Enqueued::Full { waiting } => Err(too_many(&request.account, waiting)),
     }
+}
+
+/// Puts a dry run into its account's backlog. It waits for nobody: it changes nothing.
+pub(super) async fn enqueue_dry(api: &Api, wanted: Wanted) -> Result<RunId, ApiError> {
+    let mut request = request(api, wanted).await?;
+    if request.webhooks.is_empty() {
+        request.webhooks.extend(NO_WEBHOOK.parse().ok());
+    }
+    match api.store().enqueue(&request, Exclusive::No, None).await? {
+        Enqueued::Created(run) | Enqueued::Exists(run) => Ok(run),
+        Enqueued::Full { waiting } => Err(too_many(&request.account, waiting)),
+    }
+}
+
+fn too_many(account: &AccountId, waiting: u64) -> ApiError {
+    let message = format!("{waiting} runs of account {account} wait already; let some end, or stop some");
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, message)
+}
+
+/// What is put into the queue, checked and pinned.
+async fn request(api: &Api, wanted: Wanted) -> Result<RunRequest, ApiError> {
+    let Checks { revisions, error_handling, prepared, keys } = check(api, &wanted).await?;
+    api.definitions().pin(&[&revisions.job, &revisions.integration]).await?;
+    let store = api.store();
+    Ok(RunRequest {
+        id: RunId::new(wanted.account.partition(store.partitions())),
+        environment: store.environment().clone(),
+        job: wanted.job,
+        account: wanted.account,
+        webhooks: prepared.webhooks,
+        args: prepared.args,
+        error_handling: wanted.error_handling.unwrap_or(error_handling),
+        ignore_previous_run: wanted.ignore_previous_run,
+        slot: wanted.slot,
+        replay_of: wanted.replay_of,
+        revisions,
+        version: RunRequest::version_for(keys.mutex.as_deref(), wanted.force, wanted.dry_run.is_some()),
+        dry_run: wanted.dry_run,
+        mutex_key: keys.mutex,
+        state_key: keys.state,
+        force: wanted.force,
+        created_at: store.now().await?,
+    })
 }
 
 fn is_same(wanted: &RunRequest, found: &RunRequest) -> bool {
@@ -177,7 +204,7 @@ fn is_same(wanted: &RunRequest, found: &RunRequest) -> bool {
             == found.replay_of.as_ref().map(|replay| replay.run)
 }
 
-async fn existing(api: &Api, run: RunId) -> Result<RunRecord, ApiError> {
+pub(super) async fn existing(api: &Api, run: RunId) -> Result<RunRecord, ApiError> {
     api.store().run(run).await?.ok_or_else(|| missing(&run.to_string()))
 }
 

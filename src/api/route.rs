@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{debug, error, info, warn};
 
 use super::error::{Answer, ApiError, reply, shape};
-use super::{Api, apply, definitions, deletion, new_run, runs, state, token, triggers};
+use super::{Api, apply, definitions, deletion, dry_run, new_run, runs, state, token, triggers};
 use crate::clock;
 use crate::definition::Kind;
 
@@ -42,6 +42,7 @@ pub fn router(api: Api) -> Router {
         .route("/sync-job-run/{id}/stop", post(runs::stop))
         .route("/sync-job-run/{id}/resume", post(runs::resume))
         .route("/sync-job-run/{id}/replay", post(new_run::replay))
+        .route("/sync-job/{id}/dry-run", post(dry_run::dry_run))
         .route("/sync-job-run-state", get(state::list).post(state::write))
         .route("/sync-job-run-state/{key}", get(state::read).patch(state::update).delete(state::delete));
     for kind in Kind::ALL {

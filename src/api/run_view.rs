@@ -29,6 +29,8 @@ pub(super) struct RunView<'r> {
     mutex_key: Option<&'r str>,
     state_key: Option<&'r str>,
     force: bool,
+    /// Of a dry run: how many records of each list it reads.
+    dry_run: Option<u64>,
     resource_stats: &'r BTreeMap<String, BTreeMap<String, Counts>>,
     created_at: String,
     started_at: Option<String>,
@@ -84,6 +86,7 @@ impl<'r> RunView<'r> {
             mutex_key: request.mutex_key.as_deref(),
             state_key: request.state_key.as_deref(),
             force: request.force,
+            dry_run: request.dry_run,
             resource_stats: &progress.resource_stats,
             created_at: request.created_at.rfc3339(),
             started_at: time(progress.started_at),

@@ -61,6 +61,7 @@ pub(super) async fn run_now(
         replay_of: None,
         keys: RunKeys::default(),
         force: false,
+        dry_run: None,
     };
     accept(&api, wanted, &key).await
 }

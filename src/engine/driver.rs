@@ -13,6 +13,7 @@ use super::seam::{
     Courier, Delivery, Entry, FetchError, FetchErrorKind, FetchRequest, Journal, JournalError, LogLine,
     Notice, Page, SendGuard, Source, Verdict,
 };
+use crate::json::Json;
 use crate::run::Outcome;
 
 /// Why the driver let go of a run.
@@ -250,7 +251,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
     async fn park(&self, machine: &mut Machine, park: Park, mut log: Vec<LogLine>) -> Ending {
         if log.iter().all(|line| line.note.is_none()) {
             let note = Some(format!("{}; until {}", park.reason, park.until.rfc3339()));
-            log = vec![LogLine { what: park.status.to_string(), seq: None, note }];
+            log = vec![LogLine { what: park.status.to_string(), seq: None, note, detail: None }];
         }
         let entry = entry(machine, log);
         match self.journal.park(entry, &park).await {
@@ -267,7 +268,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
             return Ending::Lost(JournalError::Lost);
         }
         let note = Some("given back for another worker".to_owned());
-        let log = vec![LogLine { what: "released".into(), seq: None, note }];
+        let log = vec![LogLine { what: "released".into(), seq: None, note, detail: None }];
         let entry = entry(machine, log);
         match self.journal.release(entry).await {
             Ok(()) => Ending::Released,
@@ -276,7 +277,12 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
     }
 
     async fn finish(&self, machine: &mut Machine, outcome: Outcome) -> Ending {
-        let log = vec![LogLine { what: outcome.status.to_string(), seq: None, note: outcome.reason.clone() }];
+        let log = vec![LogLine {
+            what: outcome.status.to_string(),
+            seq: None,
+            note: outcome.reason.clone(),
+            detail: None,
+        }];
         let entry = entry(machine, log);
         match self.journal.finish(entry, &outcome).await {
             Ok(()) => {
@@ -326,8 +332,10 @@ fn thinking<T>(machine: &mut Machine, think: impl FnOnce(&mut Machine) -> T) -> 
 }
 
 fn noted(note: Note) -> LogLine {
-    let text = format!("node {:?} got {} and gave {}", note.node, note.input, note.output);
-    LogLine { what: "debug".into(), seq: None, note: Some(text) }
+    let read = |text: &str| Json::parse(text).unwrap_or_else(|_| Json::string(text));
+    let (input, output) = (read(&note.input), read(&note.output));
+    let detail = serde_json::json!({ "node": note.node, "input": input, "output": output });
+    LogLine { what: "node".into(), seq: None, note: None, detail: Some(Json::of(&detail)) }
 }
 
 fn entry(machine: &Machine, log: Vec<LogLine>) -> Entry<'_> {
@@ -340,5 +348,5 @@ fn log_line(delivery: &Delivery, verdict: &Verdict) -> LogLine {
         Verdict::Refused { reason } => Some(format!("refused: {reason}")),
         Verdict::Failed(error) => Some(format!("not acknowledged: {}", error.message)),
     };
-    LogLine { what: delivery.event.to_string(), seq: delivery.seq, note }
+    LogLine { what: delivery.event.to_string(), seq: delivery.seq, note, detail: None }
 }

@@ -214,6 +214,15 @@ impl Plan {
         }
     }
 
+    /// Reads no more than `records` of each list.
+    pub fn limit(&mut self, records: u64) {
+        for node in &mut self.nodes {
+            if let PlanKind::Request(request) = &mut node.kind {
+                request.records_max = Some(request.records_max.map_or(records, |own| own.min(records)));
+            }
+        }
+    }
+
     /// How batches of the node at `index` are divided for `target`.
     pub fn batching(&self, index: usize, target: Target) -> Option<Batching> {
         compile::batching(&self.nodes, index, target)

@@ -245,6 +245,9 @@ pub struct LogLine {
     /// Details, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Details for programs and for people who debug a job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Json>,
 }
 
 /// Where a run's position is kept. An implementation repeats a write whose answer was lost, with the same

@@ -108,10 +108,11 @@ fn slot_runs(
         slot: Some(Slot { trigger: trigger.id.clone(), at: Some(slot) }),
         replay_of: None,
         revisions: pinned.revisions.clone(),
-        version: RunRequest::version_for(pinned.keys.mutex.as_deref(), false),
+        version: RunRequest::version_for(pinned.keys.mutex.as_deref(), false, false),
         mutex_key: pinned.keys.mutex.clone(),
         state_key: pinned.keys.state.clone(),
         force: false,
+        dry_run: None,
         created_at: now,
     };
     let overlap = |slot: Millis| match trigger.overlap {

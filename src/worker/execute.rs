@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tracing::{debug, error, info, warn};
 
 use super::Worker;
+use super::dry_run;
 use super::journal::{StoreJournal, gate};
 use super::leases::Lease;
 use super::live::{LiveError, LiveSource};
@@ -88,6 +89,8 @@ async fn drive(
     };
     let notice = Notice { stop: claim.stop.clone(), gate: gate(claim.gate) };
     let now = journal.now();
+    let (dry, begun) = (claim.request.dry_run.is_some(), claim.checkpoint.is_some());
+    let outline = if dry { parts.plan.to_string() } else { String::new() };
     let (plan, facts) = (Arc::new(parts.plan), Arc::new(parts.facts));
     let staged = claim.stages.iter().map(|(_, bytes)| bytes.len()).sum();
     let mut machine = match open(plan, facts, &mut claim, now) {
@@ -103,19 +106,36 @@ async fn drive(
         claim.request.account.clone(),
         worker.source_http.clone(),
     );
-    let (courier, journal) = (Arc::clone(&worker.courier), Arc::clone(journal));
+    let (source, courier, journal) = (Arc::new(source), Arc::clone(&worker.courier), Arc::clone(journal));
     #[cfg(feature = "planted")]
     let (courier, journal) = (super::planted::Double::of(courier), super::planted::Double::of(journal));
-    let driver = Driver {
-        source: Arc::new(source),
+    if dry {
+        let (source, courier, journal) = dry_run::doors(source, courier, journal);
+        if !begun {
+            source.tell_plan(&outline);
+        }
+        machine.trace();
+        return Some(driver(worker, lease, source, courier, journal).run(&mut machine, notice).await);
+    }
+    Some(driver(worker, lease, source, courier, journal).run(&mut machine, notice).await)
+}
+
+fn driver<S, C, J>(
+    worker: &Worker,
+    lease: &Arc<Lease>,
+    source: Arc<S>,
+    courier: Arc<C>,
+    journal: Arc<J>,
+) -> Driver<S, C, J> {
+    Driver {
+        source,
         courier,
         journal,
         guard: Arc::clone(lease) as Arc<_>,
         leaving: lease.leaving.clone(),
         budget: worker.budget.clone(),
         fetch_ahead: worker.settings.worker.fetch_ahead,
-    };
-    Some(driver.run(&mut machine, notice).await)
+    }
 }
 
 /// Why a claimed run's machine can't be opened.
@@ -196,7 +216,10 @@ async fn try_parts(worker: &Worker, claim: &Claim) -> Result<Parts, LiveError> {
     let integration = worker.live.integration(&request.revisions.integration).await?;
     let account = worker.live.account(&request.account).await?;
     let mut webhooks = Vec::new();
-    for id in &request.webhooks {
+    if request.dry_run.is_some() {
+        webhooks.extend(request.webhooks.iter().map(hearing));
+    }
+    for id in request.webhooks.iter().filter(|_| request.dry_run.is_none()) {
         match worker.live.webhook(id).await {
             Ok(webhook) => webhooks.push(webhook_facts(&webhook)),
             Err(error @ LiveError::Missing { .. }) => {
@@ -213,7 +236,10 @@ async fn try_parts(worker: &Worker, claim: &Claim) -> Result<Parts, LiveError> {
     let poison =
         claim.poison.clone().map(|story| ("poison", format!("the run {story}; it is not tried again")));
     let (plan, impossible) = match Plan::compile(&job, &integration) {
-        Ok(plan) => (plan, None),
+        Ok(mut plan) => {
+            request.dry_run.iter().for_each(|records| plan.limit(*records));
+            (plan, None)
+        }
         Err(error) => (Plan::empty(), Some(("plan_impossible", error.to_string()))),
     };
     Ok(Parts { plan, integration: Some(integration), facts, unusable: poison.or(impossible) })
@@ -250,6 +276,12 @@ fn stage_room(worker: &Worker, claim: &Claim) -> usize {
 fn webhook_facts(webhook: &Webhook) -> WebhookFacts {
     let takes = EventType::ALL.iter().copied().filter(|event| webhook.takes(*event)).collect();
     WebhookFacts { id: webhook.id.clone(), takes, retry: webhook.retry }
+}
+
+/// A webhook that takes what webhooks take, for a dry run: it need not exist.
+fn hearing(id: &WebhookId) -> WebhookFacts {
+    let takes = EventType::ALL.iter().copied().filter(|event| event.is_by_default()).collect();
+    WebhookFacts { takes, ..silent(id) }
 }
 
 fn silent(id: &WebhookId) -> WebhookFacts {

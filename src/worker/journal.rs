@@ -210,7 +210,7 @@ fn failed(error: StoreError) -> JournalError {
     }
 }
 
-/// A replay repeats what was read before; it says nothing about what is new.
+/// A replay repeats what was read before, and a dry run sends nothing: neither says anything about what is new.
 fn raises_watermark(request: &RunRequest) -> bool {
-    request.replay_of.is_none()
+    request.replay_of.is_none() && request.dry_run.is_none()
 }

@@ -59,6 +59,8 @@ pub(crate) struct Run {
     pub(crate) state_key: Option<String>,
     #[serde(default)]
     pub(crate) force: bool,
+    #[serde(default)]
+    pub(crate) dry_run: Option<u64>,
     pub(crate) resource_stats: BTreeMap<String, BTreeMap<String, Counts>>,
     pub(crate) created_at: String,
     pub(crate) started_at: Option<String>,

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::client::Client;
 use crate::state::StateCommand;
-use crate::{apply, definitions, demo, dev, playground, run, runs, serve, validate};
+use crate::{apply, definitions, demo, dev, dry_run, playground, run, runs, serve, validate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Apply(apply::Options),
     /// Check definitions in files, without a server: every mistake with its place, or each job's plan
     Validate(validate::Options),
+    /// Show what a sync job would do: real requests to the source, nothing delivered, nothing remembered
+    DryRun(dry_run::Options),
     /// Start a run of a sync job now
     Run(run::Options),
     /// List runs, the newest first

@@ -6,6 +6,7 @@ mod commands;
 mod definitions;
 mod demo;
 mod dev;
+mod dry_run;
 mod files;
 mod key;
 mod paint;
@@ -42,6 +43,7 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Apply(options) => apply::run(&remote.client()?, options).await,
         Command::Validate(options) => validate::run(&options),
+        Command::DryRun(options) => dry_run::run(&remote.client()?, options).await,
         Command::Run(options) => run::run(&remote.client()?, options).await,
         Command::Runs(options) => runs::list(&remote.client()?, options).await,
         Command::Show { run } => runs::show(&remote.client()?, &run).await,

@@ -50,7 +50,7 @@ pub(crate) struct Options {
     watch: bool,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".to_owned()),
@@ -84,7 +84,7 @@ pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<Exi
 }
 
 /// The arguments as JSON text: numbers of `--args-json` stay as they were written.
-fn arguments(json: Option<&str>, pairs: &[(String, String)]) -> anyhow::Result<Json> {
+pub(crate) fn arguments(json: Option<&str>, pairs: &[(String, String)]) -> anyhow::Result<Json> {
     let base = match json {
         None => Json::empty_object(),
         Some(text) => Json::parse(text).context("--args-json is no JSON")?,
@@ -97,7 +97,7 @@ fn arguments(json: Option<&str>, pairs: &[(String, String)]) -> anyhow::Result<J
     Ok(Json::of(&members))
 }
 
-fn with_args(body: &Map<String, Value>, args: &Json) -> String {
+pub(crate) fn with_args(body: &Map<String, Value>, args: &Json) -> String {
     let mut text = Value::Object(body.clone()).to_string();
     // Put in as text: a tree would round its numbers.
     text.truncate(text.len() - 1);

@@ -148,6 +148,7 @@ pub(super) fn random_facts(random: &mut u64, error_handling: ErrorHandling) -> R
             mutex_key: None,
             state_key: None,
             force: false,
+            dry_run: None,
             version: 1,
             created_at: Millis(0),
         },

@@ -185,6 +185,7 @@ pub(crate) fn request(environment: &EnvironmentId, account: &str, job: &str, cre
         mutex_key: None,
         state_key: None,
         force: false,
+        dry_run: None,
         version: 1,
         created_at: Millis(created_at),
     }

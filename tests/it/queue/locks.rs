@@ -39,7 +39,7 @@ impl Keys {
         let mutex_key = Some(KEY.to_owned());
         RunRequest {
             id: RunId::new(partition),
-            version: RunRequest::version_for(mutex_key.as_deref(), false),
+            version: RunRequest::version_for(mutex_key.as_deref(), false, false),
             mutex_key,
             ..self.bench.request(&account, "job", created_at)
         }
