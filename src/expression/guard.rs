@@ -11,8 +11,8 @@ use jsonata_core::ast::{AstNode, BinaryOp, PathStep, StepId};
 use jsonata_core::evaluator::EvaluatorError;
 use jsonata_core::value::{JValue, with_stack};
 
-use super::world::State;
 use super::wording::refuse;
+use super::world::State;
 use super::{DEPTH_OF_VALUE_MAX, SPENT_BYTES_MAX, VALUE_BYTES_MAX, walk};
 
 /// No name that an expression could say.
@@ -108,7 +108,9 @@ fn spent_step(step: &mut PathStep) {
     }
     match &mut step.node {
         AstNode::FunctionApplication(inner) => wrap(inner, STEP),
-        AstNode::ArrayGroup(items) | AstNode::Array(items) => items.iter_mut().for_each(|item| wrap(item, STEP)),
+        AstNode::ArrayGroup(items) | AstNode::Array(items) => {
+            items.iter_mut().for_each(|item| wrap(item, STEP))
+        }
         node => wrap(node, STEP),
     }
     step.id = StepId::default();
@@ -163,7 +165,10 @@ fn is_small(node: &AstNode) -> bool {
                 | BinaryOp::ColonEqual
         ),
         AstNode::Function { name, args, .. } => {
-            name == WEIGH || name == SPEND || name == STEP || args.iter().any(|arg| matches!(arg, AstNode::Placeholder))
+            name == WEIGH
+                || name == SPEND
+                || name == STEP
+                || args.iter().any(|arg| matches!(arg, AstNode::Placeholder))
         }
         _ => is_literal(node),
     }
@@ -178,14 +183,18 @@ pub(super) fn weigh(value: &JValue) -> Result<JValue, EvaluatorError> {
 
 fn weigh_within(value: &JValue, left: &mut usize, depth: usize) -> Result<(), EvaluatorError> {
     if depth > DEPTH_OF_VALUE_MAX {
-        return Err(refuse(format_args!("a value within the expression nests deeper than {DEPTH_OF_VALUE_MAX} levels")));
+        return Err(refuse(format_args!(
+            "a value within the expression nests deeper than {DEPTH_OF_VALUE_MAX} levels"
+        )));
     }
     let mut take = |bytes: usize| match left.checked_sub(bytes + BYTES_A_VALUE) {
         Some(rest) => {
             *left = rest;
             Ok(())
         }
-        None => Err(refuse(format_args!("a value within the expression is larger than {VALUE_BYTES_MAX} bytes"))),
+        None => {
+            Err(refuse(format_args!("a value within the expression is larger than {VALUE_BYTES_MAX} bytes")))
+        }
     };
     match value {
         JValue::String(text) => take(text.len()),

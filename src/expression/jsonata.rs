@@ -13,7 +13,8 @@ use super::functions::{Args, FUNCTIONS, Function};
 use super::names::Names;
 use super::world::State;
 use super::{
-    DEPTH_MAX, Evaluate, EvaluationError, ExpressionError, INPUT_BYTES_MAX, ITEMS_MAX, SOURCE_BYTES_MAX, TIME_MAX, World,
+    DEPTH_MAX, Evaluate, EvaluationError, ExpressionError, INPUT_BYTES_MAX, ITEMS_MAX, SOURCE_BYTES_MAX,
+    TIME_MAX, World,
 };
 use super::{guard, names, output, place, prelude, reads, regex, wording};
 use crate::json::Json;
@@ -39,7 +40,9 @@ pub(super) struct Program {
 impl Program {
     pub(super) fn parse(source: &str) -> Result<Self, ExpressionError> {
         if source.len() > SOURCE_BYTES_MAX {
-            let message = format!("the expression is longer than {SOURCE_BYTES_MAX} bytes; split it over several nodes");
+            let message = format!(
+                "the expression is longer than {SOURCE_BYTES_MAX} bytes; split it over several nodes"
+            );
             return Err(ExpressionError { message, at: None });
         }
         // Parsing nests as deep as the text does; a worker's thread has 2 MiB.
@@ -105,7 +108,9 @@ impl Program {
             ("uuid", |state, _| Ok(state.uuid())),
             (guard::WEIGH, |_, args| guard::weigh(args.first().unwrap_or(&JValue::Undefined))),
             (guard::SPEND, |state, args| guard::spend(args.first().unwrap_or(&JValue::Undefined), state)),
-            (guard::STEP, |state, args| guard::spend_whole(args.first().unwrap_or(&JValue::Undefined), state)),
+            (guard::STEP, |state, args| {
+                guard::spend_whole(args.first().unwrap_or(&JValue::Undefined), state)
+            }),
             (" spend", |state, args| guard::spend(args.first().unwrap_or(&JValue::Undefined), state)),
         ];
         for (name, call) in calls {
@@ -144,12 +149,15 @@ impl Evaluate for Program {
     fn evaluate(&self, input: &Json, world: &World) -> Result<Option<Json>, EvaluationError> {
         // A fault of the library ends this evaluation, and not the worker's run.
         let outcome = catch_unwind(AssertUnwindSafe(|| self.compute(input, world)));
-        let outcome = outcome.unwrap_or_else(|_| Err("the expression met a fault of its evaluator".to_owned()));
+        let outcome =
+            outcome.unwrap_or_else(|_| Err("the expression met a fault of its evaluator".to_owned()));
         outcome.map_err(|message| EvaluationError { message })
     }
 
     fn may_read(&self, name: &str) -> bool {
-        self.reads.as_ref().is_none_or(|paths| paths.iter().any(|path| path.first().is_some_and(|first| first == name)))
+        self.reads
+            .as_ref()
+            .is_none_or(|paths| paths.iter().any(|path| path.first().is_some_and(|first| first == name)))
     }
 
     fn paths(&self) -> Option<Vec<Vec<String>>> {

@@ -8,18 +8,76 @@ use super::{functions, prelude, walk};
 
 /// JSONata's own functions, without `$eval`: neither limits nor names could be checked in what it evaluates.
 const BUILT_IN: [&str; 64] = [
-    "abs", "append", "assert", "average", "base64decode", "base64encode", "boolean", "ceil", "contains", "count",
-    "decodeUrl", "decodeUrlComponent", "distinct", "each", "encodeUrl", "encodeUrlComponent", "error", "exists",
-    "filter", "floor", "formatBase", "formatInteger", "formatNumber", "fromMillis", "join", "keys", "length", "lookup",
-    "lowercase", "map", "match", "max", "merge", "millis", "min", "not", "now", "number", "pad", "parseInteger", "power",
-    "random", "reduce", "replace", "reverse", "round", "shuffle", "sift", "single", "sort", "split", "spread", "sqrt",
-    "string", "substring", "substringAfter", "substringBefore", "sum", "toMillis", "trim", "type", "uppercase", "uuid",
+    "abs",
+    "append",
+    "assert",
+    "average",
+    "base64decode",
+    "base64encode",
+    "boolean",
+    "ceil",
+    "contains",
+    "count",
+    "decodeUrl",
+    "decodeUrlComponent",
+    "distinct",
+    "each",
+    "encodeUrl",
+    "encodeUrlComponent",
+    "error",
+    "exists",
+    "filter",
+    "floor",
+    "formatBase",
+    "formatInteger",
+    "formatNumber",
+    "fromMillis",
+    "join",
+    "keys",
+    "length",
+    "lookup",
+    "lowercase",
+    "map",
+    "match",
+    "max",
+    "merge",
+    "millis",
+    "min",
+    "not",
+    "now",
+    "number",
+    "pad",
+    "parseInteger",
+    "power",
+    "random",
+    "reduce",
+    "replace",
+    "reverse",
+    "round",
+    "shuffle",
+    "sift",
+    "single",
+    "sort",
+    "split",
+    "spread",
+    "sqrt",
+    "string",
+    "substring",
+    "substringAfter",
+    "substringBefore",
+    "sum",
+    "toMillis",
+    "trim",
+    "type",
+    "uppercase",
+    "uuid",
     "zip",
 ];
 
 /// All functions that an expression can call, JSONata's and ours, in order.
 pub(super) fn all() -> impl Iterator<Item = &'static str> {
-    let names: BTreeSet<&str> = BUILT_IN.into_iter().chain(functions::names()).chain(prelude::names()).collect();
+    let names: BTreeSet<&str> =
+        BUILT_IN.into_iter().chain(functions::names()).chain(prelude::names()).collect();
     names.into_iter()
 }
 
@@ -65,7 +123,9 @@ impl<'a> Names<'a> {
                 }
                 AstNode::Path { steps } => {
                     for step in steps {
-                        names.bound.extend(step.focus.as_deref().into_iter().chain(step.index_var.as_deref()));
+                        names
+                            .bound
+                            .extend(step.focus.as_deref().into_iter().chain(step.index_var.as_deref()));
                         for stage in &step.stages {
                             if let Stage::Index(name) = stage {
                                 names.bound.insert(name);
@@ -81,6 +141,9 @@ impl<'a> Names<'a> {
 
     /// The first called name that means nothing.
     pub(super) fn unknown(&self) -> Option<&'a str> {
-        self.called.iter().copied().find(|name| !self.bound.contains(name) && !all().any(|other| other == *name))
+        self.called
+            .iter()
+            .copied()
+            .find(|name| !self.bound.contains(name) && !all().any(|other| other == *name))
     }
 }

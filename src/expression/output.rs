@@ -26,7 +26,11 @@ fn write(value: &JValue, out: &mut String, depth: usize) -> Result<(), String> {
         return Err(format!("the expression's value nests deeper than {DEPTH_OF_VALUE_MAX} levels"));
     }
     match value {
-        JValue::Null | JValue::Undefined | JValue::Lambda(_) | JValue::Builtin { .. } | JValue::Regex { .. } => {
+        JValue::Null
+        | JValue::Undefined
+        | JValue::Lambda(_)
+        | JValue::Builtin { .. }
+        | JValue::Regex { .. } => {
             out.push_str("null");
         }
         JValue::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
@@ -99,5 +103,6 @@ pub(super) fn number_text(number: f64) -> Result<String, String> {
 
 /// What JSONata's `$boolean` says of `value`.
 pub(super) fn is_true(value: &Json) -> bool {
-    JValue::from_json_str(value.as_str()).is_ok_and(|value| boolean(&value).is_ok_and(|value| value == JValue::Bool(true)))
+    JValue::from_json_str(value.as_str())
+        .is_ok_and(|value| boolean(&value).is_ok_and(|value| value == JValue::Bool(true)))
 }

@@ -13,11 +13,14 @@ pub(super) fn check(source: &str, ast: &AstNode) -> Result<(), ExpressionError> 
         let AstNode::Regex { pattern, flags } = node else { continue };
         let refused = |message: String| ExpressionError { message, at: source.find(&format!("/{pattern}/")) };
         if size(pattern) > REGEX_SIZE_MAX {
-            let message = format!("the regular expression is larger than {REGEX_SIZE_MAX} characters, repetitions written out");
+            let message = format!(
+                "the regular expression is larger than {REGEX_SIZE_MAX} characters, repetitions written out"
+            );
             return Err(refused(message));
         }
         if build_regex(pattern, flags).is_err() {
-            let message = "the regular expression can't be used; look-around and back-references are not supported";
+            let message =
+                "the regular expression can't be used; look-around and back-references are not supported";
             return Err(refused(message.to_owned()));
         }
     }

@@ -57,8 +57,8 @@ fn of_code(code: &str) -> &'static str {
         "D3060" => "the square root of a negative number was asked for",
         "D3061" => "a power is out of range",
         "D3070" => "$sort without a function sorts strings or numbers only, all of one kind",
-        "D3080" | "D3081" | "D3082" | "D3083" | "D3084" | "D3085" | "D3086" | "D3087" | "D3088" | "D3089" | "D3090"
-        | "D3091" | "D3092" | "D3093" => "the picture of $formatNumber is wrong",
+        "D3080" | "D3081" | "D3082" | "D3083" | "D3084" | "D3085" | "D3086" | "D3087" | "D3088" | "D3089"
+        | "D3090" | "D3091" | "D3092" | "D3093" => "the picture of $formatNumber is wrong",
         "D3100" => "the base of $formatBase must be between 2 and 36",
         "D3110" => "$toMillis without a picture reads ISO 8601 only",
         "D3130" | "D3131" => "the picture of a number is wrong or not supported",

@@ -6,8 +6,8 @@ use jsonata_core::evaluator::{Context, Evaluator, EvaluatorError};
 use jsonata_core::parser;
 use jsonata_core::value::JValue;
 
-use super::wording::refuse;
 use super::World;
+use super::wording::refuse;
 
 /// What an evaluation keeps while it lasts.
 pub(super) struct State {
@@ -32,7 +32,10 @@ impl State {
     }
 
     /// `$millis()`
-    #[expect(clippy::cast_precision_loss, reason = "JSONata's numbers are doubles; exact until the year 287396")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "JSONata's numbers are doubles; exact until the year 287396"
+    )]
     pub(super) fn millis(&self) -> JValue {
         JValue::Number(self.world.now.0 as f64)
     }
@@ -49,13 +52,15 @@ impl State {
     /// `$toMillis(text, picture)`. What a picture leaves out at its front (the year, then the month…) is taken from the
     /// time of the world; the library would take it from the clock.
     pub(super) fn to_millis(&self, args: &[JValue]) -> Result<JValue, EvaluatorError> {
-        let [text, picture] = [args.first(), args.get(1)].map(|arg| arg.cloned().unwrap_or(JValue::Undefined));
+        let [text, picture] =
+            [args.first(), args.get(1)].map(|arg| arg.cloned().unwrap_or(JValue::Undefined));
         let (Some(text), Some(picture)) = (text.as_str(), picture.as_str()) else {
             return library("$toMillis($a, $b)", [text, picture, JValue::Undefined]);
         };
         let now = self.world.now.rfc3339();
         let (mut front, mut front_picture) = (String::new(), String::new());
-        let parts = [("YXxdW", "Y0001", 0..4), ("MdW", "M01", 5..7), ("DdFW", "D01", 8..10), ("Hh", "H01", 11..13)];
+        let parts =
+            [("YXxdW", "Y0001", 0..4), ("MdW", "M01", 5..7), ("DdFW", "D01", 8..10), ("Hh", "H01", 11..13)];
         for (letters, part, digits) in parts {
             if letters.chars().any(|letter| picture.contains(&format!("[{letter}"))) {
                 break;

@@ -27,9 +27,12 @@ fn sign(args: &Args) -> Answer {
     let (text, secret) = (args.text(0)?.as_bytes(), args.text(2)?.as_bytes());
     // HMAC takes keys of any length, so none of these fails.
     let mac = match algorithm(args)? {
-        Algorithm::Sha256 => Hmac::<Sha256>::new_from_slice(secret).map(|mac| mac.chain_update(text).finalize().into_bytes().to_vec()),
-        Algorithm::Sha384 => Hmac::<Sha384>::new_from_slice(secret).map(|mac| mac.chain_update(text).finalize().into_bytes().to_vec()),
-        Algorithm::Sha512 => Hmac::<Sha512>::new_from_slice(secret).map(|mac| mac.chain_update(text).finalize().into_bytes().to_vec()),
+        Algorithm::Sha256 => Hmac::<Sha256>::new_from_slice(secret)
+            .map(|mac| mac.chain_update(text).finalize().into_bytes().to_vec()),
+        Algorithm::Sha384 => Hmac::<Sha384>::new_from_slice(secret)
+            .map(|mac| mac.chain_update(text).finalize().into_bytes().to_vec()),
+        Algorithm::Sha512 => Hmac::<Sha512>::new_from_slice(secret)
+            .map(|mac| mac.chain_update(text).finalize().into_bytes().to_vec()),
     };
     written(args, 3, &mac.map_err(|error| args.refuse(error))?)
 }

@@ -25,7 +25,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: " dateSetZone", call: set_zone },
     Function { name: " dateDiff", call: diff },
     Function { name: " dateFormat", call: in_format },
-    Function { name: " dateIso", call: |args| Ok(args.get(0).get(DATE_TEXT).cloned().unwrap_or(JValue::Null)) },
+    Function {
+        name: " dateIso",
+        call: |args| Ok(args.get(0).get(DATE_TEXT).cloned().unwrap_or(JValue::Null)),
+    },
 ];
 
 /// The members of a date; those of none say that it is invalid.
@@ -100,13 +103,19 @@ fn whole(value: &JValue) -> Option<i64> {
 fn from_iso(args: &Args) -> Answer {
     let zone = match args.optional(1) {
         None => None,
-        Some(_) => Some(zone_of(args.text(1)?).ok_or_else(|| args.wants(1, "a time zone such as Europe/Paris"))?),
+        Some(_) => {
+            Some(zone_of(args.text(1)?).ok_or_else(|| args.wants(1, "a time zone such as Europe/Paris"))?)
+        }
     };
     let zoned = args.get(0).as_str().and_then(|text| read::iso(text, None));
-    Ok(date(zoned.map(|zoned| match zone {
-        Some(zone) => zoned.with_time_zone(zone),
-        None => zoned,
-    }).as_ref()))
+    Ok(date(
+        zoned
+            .map(|zoned| match zone {
+                Some(zone) => zoned.with_time_zone(zone),
+                None => zoned,
+            })
+            .as_ref(),
+    ))
 }
 
 /// `$dtFromFormat(text, format, {"zone": …})`
@@ -245,7 +254,9 @@ fn set_zone(args: &Args) -> Answer {
 /// `diff(other, "days")` → `{"days": 1.5}`; milliseconds when no unit is given.
 fn diff(args: &Args) -> Answer {
     let unit = args.text_or(2, "milliseconds")?;
-    let (Some(to), Some(from)) = (date_of(args.get(0)), date_of(args.get(1))) else { return Ok(JValue::Null) };
+    let (Some(to), Some(from)) = (date_of(args.get(0)), date_of(args.get(1))) else {
+        return Ok(JValue::Null);
+    };
     let (unit_of, times) = match unit.trim_end_matches('s') {
         "year" => (Unit::Year, 1.0),
         "quarter" => (Unit::Month, 3.0),

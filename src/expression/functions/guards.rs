@@ -49,9 +49,9 @@ fn short(args: &Args) -> Answer {
 
 fn pieces(args: &Args) -> Answer {
     match args.get(0) {
-        JValue::String(text) if text.len() > PIECES_BYTES_MAX => {
-            Err(super::refuse(format_args!("$match and $split take texts of at most {PIECES_BYTES_MAX} bytes")))
-        }
+        JValue::String(text) if text.len() > PIECES_BYTES_MAX => Err(super::refuse(format_args!(
+            "$match and $split take texts of at most {PIECES_BYTES_MAX} bytes"
+        ))),
         other => Ok(other.clone()),
     }
 }
@@ -62,7 +62,9 @@ fn replaceable(args: &Args) -> Answer {
     if let (JValue::String(text), JValue::String(with)) = (args.get(0), args.get(1))
         && (text.len() + 1).saturating_mul(with.len()) > VALUE_BYTES_MAX
     {
-        return Err(super::refuse(format_args!("$replace could make a text longer than {VALUE_BYTES_MAX} bytes")));
+        return Err(super::refuse(format_args!(
+            "$replace could make a text longer than {VALUE_BYTES_MAX} bytes"
+        )));
     }
     Ok(args.get(0).clone())
 }

@@ -25,7 +25,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 fn exponent(code: &str) -> Option<i32> {
     let lists = [(NONE, 0), (TWO, 2), (THREE, 3), (FOUR, 4)];
-    lists.into_iter().find(|(codes, _)| codes.split_whitespace().any(|other| other == code)).map(|(_, digits)| digits)
+    lists
+        .into_iter()
+        .find(|(codes, _)| codes.split_whitespace().any(|other| other == code))
+        .map(|(_, digits)| digits)
 }
 
 /// The amount and the currency's exponent; `None` when either is unknown, and the amount passes as it is.

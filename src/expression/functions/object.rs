@@ -27,7 +27,8 @@ fn pick(value: &JValue, names: &[String]) -> JValue {
     let mut picked = object([]);
     for name in names {
         if let Some(found) = at(value, name).filter(|found| !found.is_undefined()) {
-            let path: Vec<&str> = if value.get(name).is_some() { vec![name] } else { name.split('.').collect() };
+            let path: Vec<&str> =
+                if value.get(name).is_some() { vec![name] } else { name.split('.').collect() };
             put(&mut picked, &path, found.clone());
         }
     }
@@ -39,7 +40,9 @@ fn put(target: &mut JValue, path: &[&str], value: JValue) {
     match path {
         [] => {}
         [name] => drop(members.insert((*name).to_owned(), value)),
-        [name, rest @ ..] => put(members.entry((*name).to_owned()).or_insert_with(|| object([])), rest, value),
+        [name, rest @ ..] => {
+            put(members.entry((*name).to_owned()).or_insert_with(|| object([])), rest, value)
+        }
     }
 }
 

@@ -67,7 +67,8 @@ fn most_similar(args: &Args) -> Answer {
 
 fn wrap(args: &Args) -> Answer {
     let (value, before) = (text_of(args.get(0)), text_of(args.get(1)));
-    let after = Some(text_of(args.get(2))).filter(|after| !after.is_empty()).unwrap_or_else(|| before.clone());
+    let after =
+        Some(text_of(args.get(2))).filter(|after| !after.is_empty()).unwrap_or_else(|| before.clone());
     Ok(JValue::string(format!("{before}{value}{after}")))
 }
 
@@ -98,24 +99,63 @@ fn number_in(text: &str) -> Option<f64> {
 
 /// Extensions of files, and the types they have.
 const TYPES: &[(&str, &str)] = &[
-    ("7z", "application/x-7z-compressed"), ("aac", "audio/aac"), ("avi", "video/x-msvideo"), ("avif", "image/avif"),
-    ("bmp", "image/bmp"), ("bz2", "application/x-bzip2"), ("css", "text/css"), ("csv", "text/csv"),
+    ("7z", "application/x-7z-compressed"),
+    ("aac", "audio/aac"),
+    ("avi", "video/x-msvideo"),
+    ("avif", "image/avif"),
+    ("bmp", "image/bmp"),
+    ("bz2", "application/x-bzip2"),
+    ("css", "text/css"),
+    ("csv", "text/csv"),
     ("doc", "application/msword"),
     ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
-    ("eml", "message/rfc822"), ("epub", "application/epub+zip"), ("gif", "image/gif"), ("gz", "application/gzip"),
-    ("heic", "image/heic"), ("htm", "text/html"), ("html", "text/html"), ("ico", "image/vnd.microsoft.icon"),
-    ("ics", "text/calendar"), ("jpeg", "image/jpeg"), ("jpg", "image/jpeg"), ("js", "text/javascript"),
-    ("json", "application/json"), ("jsonl", "application/jsonl"), ("m4a", "audio/mp4"), ("md", "text/markdown"),
-    ("mov", "video/quicktime"), ("mp3", "audio/mpeg"), ("mp4", "video/mp4"), ("mpeg", "video/mpeg"),
-    ("msg", "application/vnd.ms-outlook"), ("odp", "application/vnd.oasis.opendocument.presentation"),
-    ("ods", "application/vnd.oasis.opendocument.spreadsheet"), ("odt", "application/vnd.oasis.opendocument.text"),
-    ("ogg", "audio/ogg"), ("pdf", "application/pdf"), ("png", "image/png"), ("ppt", "application/vnd.ms-powerpoint"),
+    ("eml", "message/rfc822"),
+    ("epub", "application/epub+zip"),
+    ("gif", "image/gif"),
+    ("gz", "application/gzip"),
+    ("heic", "image/heic"),
+    ("htm", "text/html"),
+    ("html", "text/html"),
+    ("ico", "image/vnd.microsoft.icon"),
+    ("ics", "text/calendar"),
+    ("jpeg", "image/jpeg"),
+    ("jpg", "image/jpeg"),
+    ("js", "text/javascript"),
+    ("json", "application/json"),
+    ("jsonl", "application/jsonl"),
+    ("m4a", "audio/mp4"),
+    ("md", "text/markdown"),
+    ("mov", "video/quicktime"),
+    ("mp3", "audio/mpeg"),
+    ("mp4", "video/mp4"),
+    ("mpeg", "video/mpeg"),
+    ("msg", "application/vnd.ms-outlook"),
+    ("odp", "application/vnd.oasis.opendocument.presentation"),
+    ("ods", "application/vnd.oasis.opendocument.spreadsheet"),
+    ("odt", "application/vnd.oasis.opendocument.text"),
+    ("ogg", "audio/ogg"),
+    ("pdf", "application/pdf"),
+    ("png", "image/png"),
+    ("ppt", "application/vnd.ms-powerpoint"),
     ("pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
-    ("rar", "application/vnd.rar"), ("rtf", "application/rtf"), ("svg", "image/svg+xml"), ("tar", "application/x-tar"),
-    ("tif", "image/tiff"), ("tiff", "image/tiff"), ("txt", "text/plain"), ("vcf", "text/vcard"), ("wav", "audio/wav"),
-    ("weba", "audio/webm"), ("webm", "video/webm"), ("webp", "image/webp"), ("xls", "application/vnd.ms-excel"),
-    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), ("xml", "text/xml"),
-    ("yaml", "text/yaml"), ("yml", "text/yaml"), ("zip", "application/zip"),
+    ("rar", "application/vnd.rar"),
+    ("rtf", "application/rtf"),
+    ("svg", "image/svg+xml"),
+    ("tar", "application/x-tar"),
+    ("tif", "image/tiff"),
+    ("tiff", "image/tiff"),
+    ("txt", "text/plain"),
+    ("vcf", "text/vcard"),
+    ("wav", "audio/wav"),
+    ("weba", "audio/webm"),
+    ("webm", "video/webm"),
+    ("webp", "image/webp"),
+    ("xls", "application/vnd.ms-excel"),
+    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    ("xml", "text/xml"),
+    ("yaml", "text/yaml"),
+    ("yml", "text/yaml"),
+    ("zip", "application/zip"),
 ];
 
 /// By the extension of a file's name, or an extension alone; `null` when it is none of the known ones.

@@ -19,7 +19,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 /// The parts of a URL, with the names that JavaScript gives them; `searchParams` is an object.
 fn parse_url(args: &Args) -> Answer {
-    let url = Url::parse(args.text(0)?).map_err(|error| args.refuse(format_args!("the text is no URL: {error}")))?;
+    let url = Url::parse(args.text(0)?)
+        .map_err(|error| args.refuse(format_args!("the text is no URL: {error}")))?;
     let prefixed = |sign: char, part: Option<&str>| {
         part.filter(|part| !part.is_empty()).map_or(String::new(), |part| format!("{sign}{part}"))
     };
@@ -102,7 +103,8 @@ fn stringify_query(args: &Args) -> Answer {
     for (name, value) in members {
         collect(name.clone(), value, format, &mut pairs);
     }
-    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={}", percent(name), percent(value))).collect();
+    let pairs: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{}={}", percent(name), percent(value))).collect();
     Ok(JValue::string(pairs.join("&")))
 }
 

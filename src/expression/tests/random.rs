@@ -26,14 +26,18 @@ fn expression() -> impl Strategy<Value = String> {
         "[a-c ,.é]{0,4}".prop_map(|text| format!("'{text}'")),
     ];
     leaf.prop_recursive(4, 24, 3, |inner| {
-        let operator = prop::sample::select(vec!["+", "-", "*", "/", "%", "&", "=", "<", "in", "and", "~>", "?:", "??", ".", "#$v.", "@$v."]);
+        let operator = prop::sample::select(vec![
+            "+", "-", "*", "/", "%", "&", "=", "<", "in", "and", "~>", "?:", "??", ".", "#$v.", "@$v.",
+        ]);
         let names: Vec<&'static str> = Expression::functions().collect();
         prop_oneof![
-            (inner.clone(), operator, inner.clone()).prop_map(|(a, operator, b)| format!("{a} {operator} {b}")),
+            (inner.clone(), operator, inner.clone())
+                .prop_map(|(a, operator, b)| format!("{a} {operator} {b}")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}[{b}]")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}.({b})")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}^(>{b})")),
-            (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| format!("{a}{{$string({b}): {c}}}")),
+            (inner.clone(), inner.clone(), inner.clone())
+                .prop_map(|(a, b, c)| format!("{a}{{$string({b}): {c}}}")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("[{a}, {b}]")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{{'k': {a}, 'l': {b}}}")),
             (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),

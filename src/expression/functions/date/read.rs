@@ -98,7 +98,9 @@ impl Read {
                 (rest, self.year = Some(if year > 60 { 1900 + year } else { 2000 + year }))
             }
             ('y', _) => digits(4).and_then(|(n, rest)| Some((rest, self.year = Some(n.parse().ok()?))))?,
-            ('M' | 'L', 1 | 2) => digits(2).and_then(|(n, rest)| Some((rest, self.month = Some(n.parse().ok()?))))?,
+            ('M' | 'L', 1 | 2) => {
+                digits(2).and_then(|(n, rest)| Some((rest, self.month = Some(n.parse().ok()?))))?
+            }
             ('M' | 'L', _) => name(text, MONTHS, letters).map(|(n, rest)| (rest, self.month = Some(n)))?,
             ('d', _) => digits(2).and_then(|(n, rest)| Some((rest, self.day = Some(n.parse().ok()?))))?,
             ('o', _) => digits(3).and_then(|(n, rest)| Some((rest, self.ordinal = Some(n.parse().ok()?))))?,
@@ -117,7 +119,8 @@ impl Read {
             }
             ('E' | 'c', 2..) => name(text, DAYS, letters).map(|(_, rest)| (rest, ()))?,
             ('Z', _) => {
-                let end = text.find(|c: char| !(c.is_ascii_digit() || "+-:".contains(c))).unwrap_or(text.len());
+                let end =
+                    text.find(|c: char| !(c.is_ascii_digit() || "+-:".contains(c))).unwrap_or(text.len());
                 let (written, rest) = text.split_at(end);
                 (rest, self.zone = Some(TimeZone::fixed(offset(written)?)))
             }
