@@ -56,7 +56,7 @@ pub(super) struct Args<'a> {
 impl<'a> Args<'a> {
     /// Calls `function`; without a first argument there is no value, as with JSONata's own functions.
     pub(super) fn call(function: &'static Function, values: &'a [JValue]) -> Answer {
-        let lenient = ["firstNonEmpty", "mapValues", " keepsUndefined"].contains(&function.name);
+        let lenient = ["firstNonEmpty", "mapValues"].contains(&function.name);
         if !lenient && values.first().is_none_or(JValue::is_undefined) {
             return Ok(JValue::Undefined);
         }
