@@ -56,7 +56,7 @@ pub(super) struct Args<'a> {
 impl<'a> Args<'a> {
     /// Calls `function`; without a first argument there is no value, as with JSONata's own functions.
     pub(super) fn call(function: &'static Function, values: &'a [JValue]) -> Answer {
-        let lenient = ["firstNonEmpty", "mapValues", " keepsUndefined"].contains(&function.name);
+        let lenient = ["firstNonEmpty", "mapValues"].contains(&function.name);
         if !lenient && values.first().is_none_or(JValue::is_undefined) {
             return Ok(JValue::Undefined);
         }
@@ -105,11 +105,21 @@ impl<'a> Args<'a> {
     }
 
     fn wants(&self, index: usize, what: &str) -> EvaluatorError {
-        let name = self.name.trim_start();
-        refuse(format_args!("argument {} of ${name} must be {what}", index + 1))
+        // The first argument of a date's own functions is the date.
+        let (name, hidden) = self.shown();
+        refuse(format_args!("argument {} of {name} must be {what}", index + 1 - hidden.min(index)))
     }
 
     fn refuse(&self, why: impl std::fmt::Display) -> EvaluatorError {
-        refuse(format_args!("${}: {why}", self.name.trim_start()))
+        refuse(format_args!("{}: {why}", self.shown().0))
+    }
+
+    /// The function's name as an expression says it, and how many arguments it doesn't see there.
+    fn shown(&self) -> (String, usize) {
+        match self.name.strip_prefix(" date") {
+            Some(made) if made.starts_with("From") => (format!("$dt{made}"), 0),
+            Some(own) => (format!("{}{}", own[..1].to_lowercase(), &own[1..]), 1),
+            None => (format!("${}", self.name.trim_start()), 0),
+        }
     }
 }

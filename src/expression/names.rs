@@ -6,7 +6,8 @@ use jsonata_core::ast::{AstNode, BinaryOp, Stage};
 
 use super::{functions, prelude, walk};
 
-/// JSONata's own functions, without `$eval`: neither limits nor names could be checked in what it evaluates.
+/// JSONata's own functions, without `$eval`: neither limits nor names could be checked in what it evaluates;
+/// and with `$uuid`, which sees chance as `$random` does.
 const BUILT_IN: [&str; 64] = [
     "abs",
     "append",

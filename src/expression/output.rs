@@ -47,7 +47,7 @@ fn write(value: &JValue, out: &mut String, depth: usize) -> Result<(), String> {
             out.push(']');
         }
         JValue::Object(members) => match date_text(members) {
-            Some(text) => push_string(text, out),
+            Some(text) => write(text, out, depth + 1)?,
             None => write_object(members, out, depth)?,
         },
     }
@@ -80,14 +80,14 @@ fn push_string(text: &str, out: &mut String) {
     out.push_str(&serde_json::Value::from(text).to_string());
 }
 
-/// What a date object says; `None` for any other object.
-pub(super) fn date_text(members: &JMap) -> Option<&str> {
-    let function = members.get("toISO").is_some_and(JValue::is_function);
-    members.get(DATE_TEXT).filter(|_| function)?.as_str()
+/// What a date object says, `null` when it is none that exists; `None` for any other object.
+fn date_text(members: &JMap) -> Option<&JValue> {
+    let is_date = members.get("toISO").is_some_and(JValue::is_function);
+    members.get(DATE_TEXT).filter(|text| is_date && !text.is_object())
 }
 
 /// A number as JavaScript writes it: `1`, never `1.0`.
-pub(super) fn number_text(number: f64) -> Result<String, String> {
+fn number_text(number: f64) -> Result<String, String> {
     if !number.is_finite() {
         return Err("the expression's value has a number out of range (D1001)".to_owned());
     }

@@ -13,15 +13,19 @@ pub(super) fn of_error(source: &str, error: &ParserError) -> Option<usize> {
         return Some(source.trim_end().len());
     }
     let same = |end: usize| {
-        let cut = &source[..source.floor_char_boundary(end)];
-        parser::parse(cut).err().is_some_and(|other| other.to_string() == wanted)
+        parser::parse(&source[..boundary(source, end)]).err().is_some_and(|other| other.to_string() == wanted)
     };
     let (mut without, mut with) = (0, source.len());
     while with - without > 1 {
         let middle = without + (with - without) / 2;
         if same(middle) { with = middle } else { without = middle }
     }
-    same(with).then(|| start_of_word(source, source.floor_char_boundary(with)))
+    same(with).then(|| start_of_word(source, boundary(source, with)))
+}
+
+/// The last place at or before `at` where a character begins.
+fn boundary(source: &str, at: usize) -> usize {
+    (0..=at).rev().find(|at| source.is_char_boundary(*at)).unwrap_or(0)
 }
 
 /// Where the word, or the one sign, begins that ends at `end`.

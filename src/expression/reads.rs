@@ -53,9 +53,9 @@ impl Reads {
     fn visit_here(&mut self, node: &AstNode, here: &Place) -> Place {
         match node {
             AstNode::Name(name) => below(here, name),
-            AstNode::Variable(name) if name.is_empty() => return here.clone(),
-            AstNode::ParentVariable(_) => return Place::At(vec![]),
-            AstNode::Path { steps } => return self.path(steps, here),
+            AstNode::Variable(name) if name.is_empty() => here.clone(),
+            AstNode::ParentVariable(_) => Place::At(vec![]),
+            AstNode::Path { steps } => self.path(steps, here),
             AstNode::Wildcard | AstNode::Descendant => {
                 self.record(here);
                 Place::Computed
@@ -71,15 +71,15 @@ impl Reads {
             AstNode::Block(nodes) => match nodes.split_last() {
                 Some((last, before)) => {
                     self.record_all(before, here);
-                    return self.visit(last, here);
+                    self.visit(last, here)
                 }
                 None => Place::Computed,
             },
-            AstNode::FunctionApplication(inner) => return self.visit(inner, here),
+            AstNode::FunctionApplication(inner) => self.visit(inner, here),
             AstNode::Sort { input, terms } => {
                 let sorted = self.visit(input, here);
                 self.record_all(terms.iter().map(|(term, _)| term), &sorted);
-                return sorted;
+                sorted
             }
             AstNode::ObjectTransform { input, pattern } => {
                 let input = self.visit(input, here);
@@ -121,11 +121,14 @@ impl Reads {
     fn path(&mut self, steps: &[PathStep], here: &Place) -> Place {
         let mut at = here.clone();
         for step in steps {
-            let is_name =
-                matches!(step.node, AstNode::Name(_) | AstNode::Variable(_) | AstNode::ParentVariable(_));
+            let goes_on = match &step.node {
+                AstNode::Name(_) => true,
+                AstNode::Variable(name) => name.is_empty(),
+                _ => false,
+            };
             let before = at.clone();
             let mut next = Place::Computed;
-            if is_name {
+            if goes_on {
                 next = self.visit(&step.node, &before);
             } else {
                 self.within(&before, |reads| next = reads.visit(&step.node, &before));

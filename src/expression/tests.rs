@@ -2,6 +2,7 @@
 
 mod cases;
 mod docs;
+mod functions;
 mod hostile;
 mod random;
 mod reading;

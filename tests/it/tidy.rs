@@ -17,7 +17,7 @@ const PLAN: [(&str, &[&str]); 26] = [
     ("seal", &["mac"]),
     ("schedule", &["clock", "id"]),
     ("template", &["json", "nearest"]),
-    ("expression", &["clock", "json"]),
+    ("expression", &["clock", "json", "nearest"]),
     ("settings", &["egress", "id", "seal"]),
     ("retry_after", &["clock"]),
     ("observe", &["settings"]),

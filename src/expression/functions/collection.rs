@@ -40,9 +40,14 @@ fn chunk(args: &Args) -> Answer {
 }
 
 fn difference(args: &Args) -> Answer {
-    let without: HashSet<String> = args.items(1).iter().map(identity).collect();
-    let left = args.items(0).iter().filter(|item| !without.contains(&identity(item)));
-    Ok(JValue::array(left.cloned().collect()))
+    let without = args.items(1).iter().map(identity).collect::<Result<HashSet<String>, _>>()?;
+    let mut left = vec![];
+    for item in args.items(0) {
+        if !without.contains(&identity(item)?) {
+            left.push(item.clone());
+        }
+    }
+    Ok(JValue::array(left))
 }
 
 fn flat(items: &[JValue], depth: usize) -> JValue {

@@ -11,7 +11,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "values", call: values },
     Function { name: "mapValues", call: map_values },
     Function { name: "jsonParse", call: json_parse },
-    Function { name: "jsonStringify", call: |args| Ok(JValue::string(identity(args.get(0)))) },
+    Function { name: "jsonStringify", call: |args| Ok(JValue::string(identity(args.get(0))?)) },
 ];
 
 /// Does `change` to an object, or to each object of an array.

@@ -16,14 +16,15 @@ fn sort_nodes(args: &Args) -> Answer {
     let records = args.items(0);
     let (id, parent) = (args.text_or(1, "id")?, args.text_or(2, "parent_id")?);
     let sequence = args.text_or(3, "sequence")?;
-    let known: HashSet<String> = records.iter().filter_map(|record| at(record, id)).map(identity).collect();
+    let ids: Vec<Option<String>> =
+        records.iter().map(|record| at(record, id).map(identity).transpose()).collect::<Result<_, _>>()?;
+    let known: HashSet<&String> = ids.iter().flatten().collect();
 
     let mut children: HashMap<String, Vec<usize>> = HashMap::new();
     let mut roots = vec![];
     for (index, record) in records.iter().enumerate() {
-        let own = at(record, id).map(identity);
-        let above = at(record, parent).filter(|above| is_truthy(above)).map(identity);
-        match above.filter(|above| known.contains(above) && Some(above) != own.as_ref()) {
+        let above = at(record, parent).filter(|above| is_truthy(above)).map(identity).transpose()?;
+        match above.filter(|above| known.contains(above) && Some(above) != ids[index].as_ref()) {
             Some(above) => children.entry(above).or_default().push(index),
             None => roots.push(index),
         }
@@ -43,7 +44,7 @@ fn sort_nodes(args: &Args) -> Answer {
                 continue;
             }
             sorted.push(records[index].clone());
-            let below = at(&records[index], id).and_then(|id| children.get(&identity(id)));
+            let below = ids[index].as_ref().and_then(|id| children.get(id));
             left.extend(below.into_iter().flatten().rev());
         }
     }

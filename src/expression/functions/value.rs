@@ -2,8 +2,10 @@
 
 use std::rc::Rc;
 
+use jsonata_core::evaluator::EvaluatorError;
 use jsonata_core::value::{JMap, JValue};
 
+use super::refuse;
 use crate::expression::output;
 
 /// The member at a path such as `parent.id`; an array's by its index.
@@ -59,6 +61,9 @@ pub(super) fn compare(a: &JValue, b: &JValue) -> std::cmp::Ordering {
 }
 
 /// What tells equal values from others, fit for a map: their JSON.
-pub(super) fn identity(value: &JValue) -> String {
-    output::json(value).unwrap_or_default()
+///
+/// # Errors
+/// When the value has none: it is too large, or has a number out of range.
+pub(super) fn identity(value: &JValue) -> Result<String, EvaluatorError> {
+    output::json(value).map_err(refuse)
 }

@@ -53,7 +53,7 @@ fn what_is_not_there_is_not() {
     assert!(names.len() > 10);
     for name in names.into_iter().filter(|name| !["digest", "sign"].contains(name)) {
         let error = Expression::parse(&format!("${name}(1)")).unwrap_err();
-        assert!(error.message.starts_with(&format!("there is no ")), "{name}: {error}");
+        assert!(error.message.starts_with("there is no "), "{name}: {error}");
     }
 }
 
