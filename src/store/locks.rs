@@ -265,8 +265,8 @@ impl Store {
             return Kept::Unknown(error);
         }
         match self.hold(claim, "back").await {
-            Kept::Yes => Kept::No,
-            other => other,
+            Kept::Yes | Kept::No => Kept::No,
+            Kept::Unknown(error) => Kept::Unknown(error),
         }
     }
 

@@ -148,11 +148,10 @@ async fn what_is_too_much_is_refused_with_its_limit() {
     let refused = async |namespace: &str, key: &str, value: &str| {
         let set = json(value);
         let set = CellChange::Set(&set);
-        match bench.store.change_cell(namespace, key, set, run(RunId::new(0), EPOCH, 1), LEASE).await.unwrap()
-        {
-            Changed::Refused(reason) => reason,
-            other => panic!("{other:?}"),
-        }
+        let by = run(RunId::new(0), EPOCH, 1);
+        let changed = bench.store.change_cell(namespace, key, set, by, LEASE).await.unwrap();
+        let Changed::Refused(reason) = changed else { panic!("{changed:?}") };
+        reason
     };
     let long = "x".repeat(NAME_BYTES_MAX + 1);
     assert!(refused("n", &long, "1").await.contains("key has 513 bytes"));
