@@ -2,5 +2,6 @@
 
 mod definitions;
 mod fixture;
+mod jobs;
 mod requests;
 mod runs;
