@@ -23,15 +23,14 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn what_is_right_is_shown_as_a_plan() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let output =
-        validate(&[&root.join("examples/helpdesk"), &root.join("tests/jobs/graph-02-per-record.yaml")]);
+    let output = validate(&[&root.join("examples/helpdesk"), &root.join("tests/jobs/graph-05-state.yaml")]);
     let shown = text(&output.stdout);
     assert!(output.status.success(), "{shown}{}", text(&output.stderr));
     for line in [
         "✓ integration helpdesk",
         "✓ sync_job helpdesk-full (flat list, reads from helpdesk)",
         "     └─ comments: list comments, once for each record → webhook",
-        "  └─ out: send tickets, comments to webhook backend",
+        "  └─ out: send tickets to webhook backend",
         "6 definitions, nothing wrong",
     ] {
         assert!(shown.lines().any(|other| other == line), "{line:?} is missing in\n{shown}");
@@ -43,7 +42,7 @@ fn what_is_wrong_is_shown_at_its_place_and_what_is_odd_is_remarked() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jobs.yaml");
     let job = "kind: sync_job\nid: j\nintegration_name: x\nresources:\n  - { name: last, type: get_state, config: { key: k } }\n";
-    fs::write(&file, format!("{job}  - resource: tickets\n    depends_on: lst\n    methd: list\n")).unwrap();
+    fs::write(&file, format!("{job}  - resource: tickets\n    depends_on: last\n    methd: list\n")).unwrap();
     let output = validate(&[&file]);
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
