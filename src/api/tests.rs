@@ -2,6 +2,7 @@
 
 mod definitions;
 mod fixture;
+mod jobs;
 mod requests;
 mod runs;
 mod state;

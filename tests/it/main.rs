@@ -1,4 +1,4 @@
-//! Integration tests: one binary, so that it is linked once. Those beside `docs`, `files` and `tidy` start what an
+//! Integration tests: one binary, so that it is linked once. Those beside `docs`, `files`, `tidy` and `validate` start what an
 //! operator would start (Redis, schedulers, workers), and judge by the ledgers of a real source and a real receiver
 //! and by the API, never by the engine's own counts.
 #![expect(clippy::unwrap_used, reason = "a test's helper may fail as loudly as the test itself")]
@@ -7,6 +7,7 @@ mod docs;
 mod files;
 mod support;
 mod tidy;
+mod validate;
 
 mod bytes;
 mod contract;

@@ -54,6 +54,7 @@ struct Difference {
 
 pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<ExitCode> {
     let documents = files::read(&options.files.paths, NOTHING_DONE)?;
+    documents.iter().for_each(files::advise);
     let changes = send(client, &documents, true).await?;
     show(&changes);
     if changes.iter().all(|change| change.action == "unchanged") {

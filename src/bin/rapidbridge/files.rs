@@ -6,10 +6,10 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use rapidbridge::definition::{Document, Problem, read_part};
+use rapidbridge::definition::{Checked, Document, Problem, read_part};
 use rapidbridge::process::environment;
 
-use crate::paint::RED;
+use crate::paint::{RED, YELLOW};
 
 /// The largest file that is read.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -33,6 +33,15 @@ pub(crate) fn read(paths: &[PathBuf], outcome: &str) -> anyhow::Result<Vec<Docum
 
 fn paths_text(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Prints what is odd about a definition that can be applied all the same.
+pub(crate) fn advise(document: &Document) {
+    let Ok(Checked::SyncJob(job)) = Checked::of(document) else { return };
+    for advice in job.advice() {
+        let problem = document.problem(&advice.path, &advice.message, Some(&advice.hint));
+        anstream::eprintln!("{YELLOW}!{YELLOW:#} {problem}\n");
+    }
 }
 
 /// Prints the problems; the error counts them and says the outcome.

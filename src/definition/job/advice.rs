@@ -1,6 +1,6 @@
 //! What is allowed and yet probably not meant.
 
-use super::{Moment, NodeKind, SyncJob, references};
+use super::{NodeKind, SyncJob, references};
 
 /// A remark about a job that can be applied all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl SyncJob {
                     "state_key: \"{{args.integrated_account_id}}\" gives each account its own",
                 );
             }
-            if matches!(node.kind, NodeKind::UpdateState { .. }) && !self.is_below_complete(index) {
+            if matches!(node.kind, NodeKind::UpdateState { .. }) && !self.is_below_event(index) {
                 let message = format!("{:?} is written before all was read and acknowledged", node.name);
                 let hint = "let it depend on an event: type: event, config: { name: complete }";
                 add(place, message, hint);
@@ -44,9 +44,8 @@ impl SyncJob {
         found
     }
 
-    fn is_below_complete(&self, index: usize) -> bool {
-        let is_complete =
-            |above: &usize| matches!(self.nodes[*above].kind, NodeKind::Event(Moment::Complete));
-        references::ancestors(&self.nodes, index).iter().any(is_complete)
+    fn is_below_event(&self, index: usize) -> bool {
+        let is_event = |above: &usize| matches!(self.nodes[*above].kind, NodeKind::Event(_));
+        references::ancestors(&self.nodes, index).iter().any(is_event)
     }
 }

@@ -141,8 +141,8 @@ fn webhook(node: &Node, destination: &Destination, args: &Json, world: &World) -
         }
     };
     let text = id.to_text();
-    let webhook =
-        text.parse().map_err(|error| (format!("{text:?} is no webhook's id: {error}"), String::new()))?;
+    let webhook: Result<WebhookId, _> = text.parse();
+    let webhook = webhook.map_err(|error| (error.to_string(), "give the id of a webhook".to_owned()))?;
     Ok(Some(webhook))
 }
 

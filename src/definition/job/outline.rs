@@ -1,6 +1,6 @@
 //! A job's plan as people see it: its nodes as a tree.
 
-use super::{Generation, Input, Node, NodeKind, Request, SyncJob};
+use super::{Generation, NodeKind, Request, SyncJob, references};
 
 impl SyncJob {
     /// The nodes as a tree, a line each: below each node those that depend on it. A node with several parents stands
@@ -32,7 +32,7 @@ impl SyncJob {
 
     fn line(&self, index: usize) -> String {
         let node = &self.nodes[index];
-        let mut line = format!("{}: {}", node.name, self.what(node));
+        let mut line = format!("{}: {}", node.name, self.what(index));
         if let [_, others @ ..] = node.parents.as_slice()
             && !others.is_empty()
         {
@@ -44,9 +44,9 @@ impl SyncJob {
         line
     }
 
-    fn what(&self, node: &Node) -> String {
-        match &node.kind {
-            NodeKind::Request(request) => self.request(node, request),
+    fn what(&self, index: usize) -> String {
+        match &self.nodes[index].kind {
+            NodeKind::Request(request) => self.request(index, request),
             NodeKind::Transform { persist, .. } => format!("transform{}", self.delivered(*persist)),
             NodeKind::AddContext { .. } => "add to the context".to_owned(),
             NodeKind::Spool { persist, records_max, .. } => {
@@ -62,13 +62,11 @@ impl SyncJob {
         }
     }
 
-    fn request(&self, node: &Node, request: &Request) -> String {
+    fn request(&self, index: usize, request: &Request) -> String {
         let mut text = format!("{} {}", request.method, request.resource);
         if let Some(path) = &request.loop_on {
             text.push_str(&format!(", once for each of {}", path.join(".")));
-        } else if !node.parents.is_empty()
-            && (self.generation == Generation::Flat || mentions_records(request))
-        {
+        } else if self.is_asked_for_each_record(index) {
             text.push_str(", once for each record");
         }
         if let Some(recurse) = &request.recurse {
@@ -94,14 +92,12 @@ impl SyncJob {
     fn names(&self, indexes: &[usize]) -> String {
         indexes.iter().map(|index| self.nodes[*index].name.as_str()).collect::<Vec<_>>().join(", ")
     }
-}
 
-/// Whether a request is made from a record, as far as its text tells.
-fn mentions_records(request: &Request) -> bool {
-    let in_input = |input: &Input| match input {
-        Input::Tree(tree) => tree.paths().iter().any(|path| path[0] == "resources"),
-        Input::Expression(expression) => expression.may_read("resources"),
-    };
-    let in_id = request.id.iter().any(|id| id.paths().iter().any(|path| path[0] == "resources"));
-    in_id || in_input(&request.query) || request.body.as_ref().is_some_and(in_input)
+    /// In a graph only what mentions a record is asked for each.
+    fn is_asked_for_each_record(&self, index: usize) -> bool {
+        match self.generation {
+            Generation::Flat => !self.nodes[index].parents.is_empty(),
+            Generation::Graph => !references::used(self, index).is_empty(),
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod looping;
 mod readings;
 
 pub(super) use addresses::{ancestors, steps_naming};
+pub(super) use joins::used;
 use readings::{Reading, readings};
 
 /// The roots that a job's placeholders know; anything else is a key of the account's context.
@@ -234,10 +235,14 @@ impl Judge<'_> {
             return Some(Refusal { message, hint });
         }
         let written = rest.first().map(String::as_str).unwrap_or_default();
-        let known: Vec<&str> = above.iter().map(|index| nodes[*index].name.as_str()).collect();
+        let known: Vec<String> = above.iter().map(|index| addresses::shown(nodes, *index)).collect();
         let cut =
             known.iter().find(|name| name.strip_prefix(written).is_some_and(|end| end.starts_with('-')));
-        let hint = match (cut, nearest(written, known.iter().copied())) {
+        let near = known.iter().find(|address| {
+            let steps = address.split('.').count().min(rest.len());
+            nearest(&rest[..steps].join("."), [address.as_str()]).is_some()
+        });
+        let hint = match (cut, near) {
             _ if known.is_empty() => "this node depends on no other; write depends_on: …".to_owned(),
             (Some(name), _) if !shown.starts_with('{') => {
                 format!("in an expression a name with '-' stands in backticks: resources.`{name}`")

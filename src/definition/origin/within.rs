@@ -16,10 +16,16 @@ enum Spelling {
 /// The position of the byte `at` of `text`, whose value begins at `start`. Text and file are walked side by side,
 /// white space aside (lines are folded and indented); where they differ, nothing is told.
 pub(super) fn position(lines: &[String], start: Position, text: &str, at: usize) -> Option<Position> {
+    // A block is said to begin at its first line, which may look like a quotation.
+    spelt(lines, start, text, at, false).or_else(|| spelt(lines, start, text, at, true))
+}
+
+fn spelt(lines: &[String], start: Position, text: &str, at: usize, plainly: bool) -> Option<Position> {
     let first = usize::try_from(start.line).ok()?.checked_sub(1)?;
     let column = usize::try_from(start.column).ok()?.checked_sub(1)?;
     let opening = lines.get(first)?.chars().nth(column)?;
     let (spelling, mut source) = match opening {
+        _ if plainly => (Spelling::Plain, Source { lines, line: first, column }),
         '|' | '>' => (Spelling::Plain, Source { lines, line: first + 1, column: 0 }),
         '\'' => (Spelling::Single, Source { lines, line: first, column: column + 1 }),
         '"' => (Spelling::Double, Source { lines, line: first, column: column + 1 }),
@@ -105,6 +111,7 @@ mod tests {
         assert_eq!(found(r#"a: "x = \"y\" ? z""#, (1, 4), "x = \"y\" ? z", "?"), Some((1, 15)));
         assert_eq!(found(r#"a: "x\n  ? z""#, (1, 4), "x\n  ? z", "?"), Some((1, 10)));
         assert_eq!(found("a: |-\n  x +\n    ? y\n", (1, 4), "x +\n  ? y", "?"), Some((3, 5)));
+        assert_eq!(found("a: |\n  \"x\" +\n  ? y\n", (2, 3), "\"x\" +\n? y\n", "?"), Some((3, 3)));
         assert_eq!(found("a: >\n  x +\n  y ?\n  z\n", (1, 4), "x + y ? z\n", "?"), Some((3, 5)));
     }
 

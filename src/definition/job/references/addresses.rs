@@ -35,6 +35,15 @@ pub(in super::super) fn steps_naming(nodes: &[Node], index: usize, steps: &[Stri
     addresses(nodes, index).into_iter().find(|address| begins(address)).map(|address| address.len())
 }
 
+/// The path under which a node's records are best spoken of.
+pub(super) fn shown(nodes: &[Node], index: usize) -> String {
+    let node = &nodes[index];
+    match node.request().filter(|request| request.resource == node.name) {
+        Some(request) => request.resource.replace('/', "."),
+        None => node.name.clone(),
+    }
+}
+
 fn addresses(nodes: &[Node], index: usize) -> Vec<Vec<&str>> {
     let mut found = Vec::new();
     let mut queue = vec![index];

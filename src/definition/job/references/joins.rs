@@ -36,8 +36,8 @@ pub(super) fn refusal(job: &SyncJob, index: usize) -> Option<Refusal> {
     None
 }
 
-/// The nodes whose records this one uses.
-fn used(job: &SyncJob, index: usize) -> BTreeSet<usize> {
+/// The nodes whose records the one at `index` uses.
+pub(in super::super) fn used(job: &SyncJob, index: usize) -> BTreeSet<usize> {
     let above = ancestors(&job.nodes, index);
     let mut used = BTreeSet::new();
     for (_, reading) in readings(&job.nodes[index]) {
