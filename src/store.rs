@@ -59,8 +59,9 @@ pub enum StoreError {
     },
     /// Redis has no memory for anything new; what finishes work goes on.
     #[error(
-        "Redis' memory is full ({0}). Nothing was written, and nothing new is accepted; runs under way go on. Raise its \
-         maxmemory, or keep less: settings retention.finished_runs, retention.finished_runs_max, stage.total_bytes_max"
+        "Redis' memory is full ({0}). Nothing was written, and nothing new is accepted or started; runs that have begun go \
+         on. Raise its maxmemory, or keep less: settings retention.finished_runs, retention.finished_runs_max, \
+         stage.total_bytes_max"
     )]
     Full(String),
     /// Redis lacks what is needed, or holds something else.

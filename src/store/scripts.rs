@@ -3,7 +3,7 @@
 use redis::Script;
 
 macro_rules! scripts {
-    ($($name:ident: $flags:literal,)*) => {
+    ($($name:ident in $file:literal: $flags:literal,)*) => {
         /// All scripts. Redis keeps them by their hash; `redis::Script` sends one again when it was forgotten.
         #[derive(Debug)]
         pub(super) struct Scripts {
@@ -15,7 +15,7 @@ macro_rules! scripts {
                 let prelude = include_str!("lua/prelude.lua");
                 Self {
                     $($name: Script::new(&format!(
-                        "#!lua flags={}\n{prelude}\n{}", $flags, include_str!(concat!("lua/", stringify!($name), ".lua"))
+                        "#!lua flags={}\n{prelude}\n{}", $flags, include_str!(concat!("lua/", $file, ".lua"))
                     )),)*
                 }
             }
@@ -27,26 +27,28 @@ macro_rules! scripts {
 // it brings new work, and is refused as a whole, before its first write. One that
 // only reads (`no-writes`) is never refused.
 scripts! {
-    alone: "allow-oom",
-    apply: "",
-    audit: "allow-oom",
-    claim: "",
-    close_gate: "allow-oom",
-    enqueue: "",
-    finish: "allow-oom",
-    fire: "",
-    give_back: "allow-oom",
-    give_up: "allow-oom",
-    park: "allow-oom",
-    prune: "allow-oom",
-    reconcile: "allow-oom",
-    release: "allow-oom",
-    renew: "allow-oom",
-    resume: "",
-    save: "allow-oom",
-    schedule: "",
-    set_aside: "allow-oom",
-    snapshot: "no-writes",
-    stop: "allow-oom",
-    tend: "allow-oom",
+    alone in "alone": "allow-oom",
+    apply in "apply": "",
+    audit in "audit": "allow-oom",
+    claim in "claim": "",
+    claim_begun in "claim": "allow-oom",
+    close_gate in "close_gate": "allow-oom",
+    enqueue in "enqueue": "",
+    finish in "finish": "allow-oom",
+    fire in "fire": "",
+    give_back in "give_back": "allow-oom",
+    give_up in "give_up": "allow-oom",
+    group in "group": "allow-oom",
+    park in "park": "allow-oom",
+    prune in "prune": "allow-oom",
+    reconcile in "reconcile": "allow-oom",
+    release in "release": "allow-oom",
+    renew in "renew": "allow-oom",
+    resume in "resume": "",
+    save in "save": "allow-oom",
+    schedule in "schedule": "",
+    set_aside in "set_aside": "allow-oom",
+    snapshot in "snapshot": "no-writes",
+    stop in "stop": "allow-oom",
+    tend in "tend": "allow-oom",
 }

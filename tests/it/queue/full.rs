@@ -61,7 +61,6 @@ async fn new_work_leaves_nothing_and_finishing_work_goes_on() {
     let resumable = bench.settings.retention.resumable;
     let request = bench.request("late", "job", 9);
     assert_full("enqueue", bench.store.enqueue(&request, Exclusive::Yes, Some("key")).await);
-    assert_full("claim", bench.store.claim(&entry, "w", LEASE).await);
     assert_full("resume", bench.store.resume(ended, resumable).await);
     assert_full("schedule", bench.store.schedule_trigger(0, &trigger, "r2", Some(Millis(5))).await);
     assert_full("fire", bench.store.fire(0, &due, Some(Millis(5)), Millis(1), 0, &[]).await);
@@ -79,8 +78,21 @@ async fn new_work_leaves_nothing_and_finishing_work_goes_on() {
     bench.store.close_gate(saves.request.id, &account, 0, LEASE).await.unwrap();
     bench.finish(renews).await;
     assert_eq!(bench.store.stop(stopped, "enough").await.unwrap(), Stopped::Now);
+    assert_full("claim", bench.store.claim(&entry, "w", LEASE).await);
+    let waits = bench.record(waiting).await;
+    assert_eq!((waits.place.as_str(), waits.status), ("parked", Status::Created));
+    assert!(
+        waits.reason.as_deref().is_some_and(|reason| reason.contains("raise its maxmemory")),
+        "{waits:?}"
+    );
+    // Its answer was lost, or it had no slot: nothing happens twice.
+    assert!(bench.store.claim(&entry, "w", LEASE).await.unwrap().is_none());
     bench.store.give_back(&entry).await.unwrap();
     assert_eq!(bench.tend().await.woken, 1);
+    // One that has begun is claimed all the same, before any that has not.
+    let begun = bench.claim("w").await;
+    assert!(begun.checkpoint.is_some(), "{begun:?}");
+    assert!(bench.park(&begun, 1, Millis(1)).await);
     assert_eq!(bench.store.reconcile(0, LEASE).await.unwrap(), 0, "something was half written");
     bench.store.prune(0, &bench.settings.retention).await.unwrap();
 
