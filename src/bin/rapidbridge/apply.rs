@@ -23,6 +23,9 @@ const FOLDER_DEPTH_MAX: usize = 16;
 /// Characters of a value that a difference shows.
 const VALUE_CHARS_MAX: usize = 100;
 
+/// What `apply` exits with when its files hold no documents.
+const NOTHING_THERE: u8 = 2;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -59,6 +62,10 @@ struct Difference {
 
 pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<ExitCode> {
     let documents = read(&options.files.paths)?;
+    if documents.is_empty() {
+        anstream::eprintln!("{}", nothing_in(&options.files.paths));
+        return Ok(ExitCode::from(NOTHING_THERE));
+    }
     let changes = send(client, &documents, true).await?;
     show(&changes);
     if changes.iter().all(|change| change.action == "unchanged") {
@@ -100,6 +107,11 @@ fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
     let variables: HashMap<String, String> = environment().collect();
     let named = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     read_part(named, &|name| variables.get(name).cloned()).map_err(|problems| refused(problems.iter()))
+}
+
+/// That files hold no documents: most likely not what was meant, so it is neither success nor an error of ours.
+fn nothing_in(paths: &[PathBuf]) -> String {
+    format!("there is no definition in {}, so nothing was applied", paths_text(paths))
 }
 
 fn paths_text(paths: &[PathBuf]) -> String {

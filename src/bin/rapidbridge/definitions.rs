@@ -61,12 +61,19 @@ pub(crate) async fn delete(client: &Client, options: DeleteOptions) -> anyhow::R
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            if let Some(refusal) = error.downcast_ref::<Refusal>().filter(|refusal| refusal.status == 409) {
-                standing_in_the_way(&refusal.details);
-            }
-            Err(error)
+            let Some(refusal) = error.downcast_ref::<Refusal>().filter(|refusal| refusal.status == 409)
+            else {
+                return Err(error);
+            };
+            standing_in_the_way(&refusal.details);
+            Err(anyhow::anyhow!(in_our_words(&error.to_string())))
         }
     }
+}
+
+/// The API's hint as it is given here.
+fn in_our_words(text: &str) -> String {
+    text.replace("?force=true", "--force")
 }
 
 /// Definitions that refer to it, or runs that need it.
