@@ -43,9 +43,9 @@ pub enum StoreError {
     /// Redis can't be reached, or did not answer in time.
     #[error("Redis can't be reached: {0}")]
     Unreachable(String),
-    /// Redis refuses to write: a replica was asked, or its disk fails.
-    #[error("Redis refuses: {0}. Nothing was written; mend its disk, or point redis.url at the primary")]
-    Refused(String),
+    /// Redis refuses to write: a replica was asked, its disk fails, or its replicas are away. What it said, and what to do.
+    #[error("Redis refuses to write: {0}. Nothing was written; {1}")]
+    Refused(String, &'static str),
     /// It was written, but not as safely as `redis.durability` asks for.
     #[error(
         "the primary has accepted this, but {replicas} of {wanted} replicas confirmed it in time: it is lost if that \
@@ -79,14 +79,14 @@ impl StoreError {
 
     /// Whether the same call may succeed later.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Refused(_) | Self::Full(_) | Self::Unconfirmed { .. })
+        matches!(self, Self::Unreachable(_) | Self::Refused(..) | Self::Full(_) | Self::Unconfirmed { .. })
     }
 
     /// Logs that a loop's turn failed. What the store itself tells, at its own pace, is only a detail here.
     pub fn report(&self, what: &str) {
         match self {
-            Self::Unreachable(_) | Self::Full(_) => debug!(error = %self, "{what}"),
-            Self::Refused(_) | Self::Unconfirmed { .. } | Self::Unfit(_) | Self::Damaged(_) => {
+            Self::Unreachable(_) | Self::Full(_) | Self::Refused(..) => debug!(error = %self, "{what}"),
+            Self::Unconfirmed { .. } | Self::Unfit(_) | Self::Damaged(_) => {
                 warn!(error = %self, "{what}");
             }
         }
@@ -95,10 +95,21 @@ impl StoreError {
 
 impl From<RedisError> for StoreError {
     fn from(error: RedisError) -> Self {
-        let text = error.to_string();
+        // Redis ends some of its sentences with a stop, and ours go on.
+        let text = error.to_string().trim_end_matches('.').to_owned();
         match error.code() {
             Some("OOM") => Self::Full(text),
-            Some("READONLY" | "MISCONF" | "NOREPLICAS") => Self::Refused(text),
+            Some("READONLY") => {
+                Self::Refused(text, "point redis.url at the primary, or at the sentinels that know it")
+            }
+            Some("MISCONF") => Self::Refused(
+                text,
+                "it can't save to its disk: make room there or mend it, its log says more",
+            ),
+            Some("NOREPLICAS") => Self::Refused(
+                text,
+                "too few replicas are connected, or they lag: mend them, or lower its min-replicas-to-write",
+            ),
             Some("WRONGPASS" | "NOAUTH" | "NOPERM") => Self::not_let_in(&text),
             // The primary starts, is busy, changes, or hands a slot over. A script that is not there was loaded into
             // a server that is the primary no more.
@@ -361,5 +372,27 @@ impl Tries {
         }
         tokio::time::sleep(wait).await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_says_what_to_do_about_it() {
+        for (said, hint) in [
+            ("READONLY You can't write against a read only replica.", "point redis.url at the primary"),
+            ("MISCONF Redis is configured to save RDB snapshots, but can't.", "make room there or mend it"),
+            ("NOREPLICAS Not enough good replicas to write.", "lower its min-replicas-to-write"),
+            ("OOM command not allowed when used memory > 'maxmemory'.", "Raise its maxmemory"),
+        ] {
+            let answer = redis::parse_redis_value(format!("-{said}\r\n").as_bytes()).unwrap();
+            let redis::Value::ServerError(error) = answer else { panic!("{answer:?}") };
+            let error = StoreError::from(RedisError::from(error));
+            let text = format!("{error}. Try again");
+            assert!(text.contains(hint) && error.is_passing(), "{text}");
+            assert!(!text.contains("..") && !text.contains(".)"), "{text}");
+        }
     }
 }
