@@ -293,6 +293,17 @@ mod tests {
         assert!(read(&[folder.path().join("none.yaml")]).is_err());
     }
 
+    #[tokio::test]
+    async fn files_without_a_definition_are_told_before_anybody_is_asked() {
+        rapidbridge::process::prepare_tls();
+        let client = Client::new("http://127.0.0.1:9".parse().unwrap(), None).unwrap();
+        let paths = vec![PathBuf::from("/dev/null")];
+        assert!(nothing_in(&paths).contains("no definition in /dev/null"));
+        let options = Options { files: Files { paths }, dry_run: false, yes: true };
+        let code = run(&client, options).await.unwrap();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(NOTHING_THERE)));
+    }
+
     #[test]
     fn the_summary_leaves_out_what_is_not() {
         let change =

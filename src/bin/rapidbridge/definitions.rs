@@ -86,3 +86,15 @@ fn standing_in_the_way(details: &Value) {
         anstream::eprintln!("  run {}", run.as_str().unwrap_or_default());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_names_the_flag_there_is() {
+        let said = "1 run needs it; wait, or delete it with ?force=true, which stops what runs";
+        let ours = "1 run needs it; wait, or delete it with --force, which stops what runs";
+        assert_eq!(in_our_words(said), ours);
+    }
+}
