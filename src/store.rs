@@ -20,6 +20,7 @@ pub mod runs;
 mod scripts;
 pub mod startup;
 pub mod triggers;
+mod writable;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -163,6 +164,7 @@ pub struct Store {
     /// How many replicas must have what was accepted, and how long one wait for them takes.
     replicas: Option<(u32, Duration)>,
     outage: Arc<outage::Outage>,
+    writable: Arc<writable::Writable>,
 }
 
 impl std::fmt::Debug for Store {
@@ -191,6 +193,7 @@ impl Store {
             replicas: (settings.durability == Level::Replicated)
                 .then_some((settings.wait_replicas, settings.wait_timeout)),
             outage,
+            writable: Arc::default(),
         };
         store.check(settings).await?;
         Ok(store)
