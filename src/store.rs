@@ -12,6 +12,7 @@ pub mod audit;
 mod connection;
 pub mod definitions;
 pub mod keys;
+mod layout;
 pub mod lease;
 pub mod maintenance;
 mod outage;

@@ -11,6 +11,7 @@ mod tidy;
 mod bytes;
 mod contract;
 mod drain;
+mod emptied;
 mod failover;
 #[cfg(target_os = "linux")]
 mod flood;
