@@ -9,7 +9,7 @@ use rapidbridge::store::runs::{Exclusive, Resumed, Stopped};
 
 use super::LEASE;
 use super::bench::{Bench, fence, write};
-use crate::support::eventually;
+use crate::support::{self, eventually};
 
 async fn max_memory(bench: &Bench, bytes: &str) {
     let _: String = bench.raw(&["CONFIG", "SET", "maxmemory", bytes]).await;
@@ -109,4 +109,24 @@ async fn new_work_leaves_nothing_and_finishing_work_goes_on() {
     assert_eq!(bench.store.reconcile(0, LEASE).await.unwrap(), 0);
     let idle = async || (bench.raw::<u64>(&["XLEN", &bench.key("ready")]).await == 0).then_some(());
     eventually("the stream to be empty", idle).await;
+}
+
+/// A confirmation writes a few bytes of its own, which must not keep a run from its end.
+#[tokio::test]
+async fn what_replicas_should_confirm_ends_in_a_full_redis_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let redis = support::redis(&folder.path().join("redis")).await;
+    let more = [
+        ("RAPIDBRIDGE_REDIS__DURABILITY", "replicated"),
+        ("RAPIDBRIDGE_REDIS__REQUIRE_DURABLE", "warn"),
+        ("RAPIDBRIDGE_REDIS__WAIT_TIMEOUT", "10ms"),
+    ];
+    let bench = Bench::over(redis, folder, &more).await;
+    // There is no replica: it is accepted, and said not to be safe.
+    let accepted = bench.store.enqueue(&bench.request("acme", "job", 1), Exclusive::Yes, None).await;
+    assert!(matches!(accepted, Err(StoreError::Unconfirmed { .. })), "{accepted:?}");
+    let claim = bench.claim("w").await;
+    max_memory(&bench, "1").await;
+    bench.finish(&claim).await;
+    assert_eq!(bench.place(claim.request.id).await, "ended");
 }
