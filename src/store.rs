@@ -97,6 +97,7 @@ impl StoreError {
 
 impl From<RedisError> for StoreError {
     fn from(error: RedisError) -> Self {
+        let error = connection::said(&error);
         // Redis ends some of its sentences with a stop, and ours go on.
         let text = error.to_string().trim_end_matches('.').to_owned();
         match error.code() {

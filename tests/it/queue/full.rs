@@ -1,8 +1,12 @@
 //! Redis' memory is full: a script that brings new work leaves not a byte, one that finishes work is done whole.
 
+use std::sync::Arc;
+
 use rapidbridge::clock::Millis;
 use rapidbridge::run::Status;
+use rapidbridge::seal::Sealer;
 use rapidbridge::store::StoreError;
+use rapidbridge::store::definitions::Definitions;
 use rapidbridge::store::lease::{Renewal, Write};
 use rapidbridge::store::ready::ReadyReader;
 use rapidbridge::store::runs::{Exclusive, Resumed, Stopped};
@@ -129,4 +133,10 @@ async fn what_replicas_should_confirm_ends_in_a_full_redis_too() {
     max_memory(&bench, "1").await;
     bench.finish(&claim).await;
     assert_eq!(bench.place(claim.request.id).await, "ended");
+
+    // A refusal is known as one within a pipeline, too: it passes.
+    let _: String = bench.raw(&["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
+    let sealer = Sealer::new(bench.settings.seal.key.clone(), Vec::new());
+    let confirmed = Definitions::new(bench.store.clone(), Arc::new(sealer)).confirm().await;
+    assert!(matches!(confirmed, Err(StoreError::Refused(..))), "{confirmed:?}");
 }
