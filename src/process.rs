@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::api::{self, Api};
 use crate::clock;
@@ -30,7 +30,7 @@ const REDIS_PAUSE: Duration = Duration::from_secs(1);
 /// What a shell reports for a program that was interrupted.
 const INTERRUPTED: i32 = 130;
 
-/// Why a process could not start.
+/// Why a process could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The arguments can't be read.
@@ -56,6 +56,9 @@ pub enum StartError {
         /// Why.
         error: std::io::Error,
     },
+    /// The API's listener broke.
+    #[error("the API can't listen any more: {0}")]
+    Serve(std::io::Error),
     /// The system does not let us listen to signals.
     #[error("can't listen to signals: {0}")]
     Signals(std::io::Error),
@@ -208,7 +211,27 @@ pub async fn work(settings: Settings, leave: CancellationToken) -> Result<(), St
         opened = open_store(&settings) => opened?,
         () = leave.cancelled() => return Ok(()),
     };
-    Ok(worker::run(settings, store, leave).await?)
+    let stop = leave.child_token();
+    let working = async { Ok(worker::run(settings, store.clone(), stop.clone()).await?) };
+    unless_layout_changes(&store, &stop, working).await
+}
+
+/// Does `work`, and asks it to stop when runs turn out to be divided otherwise than this process was told.
+async fn unless_layout_changes(
+    store: &Store,
+    stop: &CancellationToken,
+    work: impl Future<Output = Result<(), StartError>>,
+) -> Result<(), StartError> {
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        done = &mut work => done,
+        error = store.layout_changes() => {
+            error!(%error, "this process stops");
+            stop.cancel();
+            work.await?;
+            Err(error.into())
+        }
+    }
 }
 
 /// A scheduler with its API, ready to run.
@@ -217,6 +240,7 @@ pub struct SchedulerProcess {
     scheduler: Scheduler,
     api: Api,
     listener: TcpListener,
+    store: Store,
 }
 
 impl SchedulerProcess {
@@ -236,8 +260,8 @@ impl SchedulerProcess {
         let changed = Arc::new(Notify::new());
         let scheduler =
             Scheduler::new(settings.clone(), store.clone(), definitions.clone(), Arc::clone(&changed));
-        let api = Api::new(settings.clone(), store, definitions, changed);
-        Ok(Self { scheduler, api, listener })
+        let api = Api::new(settings.clone(), store.clone(), definitions, changed);
+        Ok(Self { scheduler, api, listener, store })
     }
 
     /// Where the API listens.
@@ -251,11 +275,16 @@ impl SchedulerProcess {
     /// Schedules and serves until `shutdown` fires.
     ///
     /// # Errors
-    /// When the listener breaks.
-    pub async fn run(self, shutdown: CancellationToken) -> std::io::Result<()> {
-        let serving = api::serve(self.listener, self.api, shutdown.clone());
-        let ((), served) = tokio::join!(self.scheduler.run(shutdown), serving);
-        served
+    /// When the listener breaks, or another process divides runs otherwise.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), StartError> {
+        let Self { scheduler, api, listener, store } = self;
+        let stop = shutdown.child_token();
+        let working = async {
+            let serving = api::serve(listener, api, stop.clone());
+            let ((), served) = tokio::join!(scheduler.run(stop.clone()), serving);
+            served.map_err(StartError::Serve)
+        };
+        unless_layout_changes(&store, &stop, working).await
     }
 }
 

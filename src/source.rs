@@ -99,7 +99,7 @@ impl HttpSource {
 
     /// The error for the engine: the request is named, secrets are taken out, lengths are cut.
     fn reported(&self, failure: Failure, request: &FetchRequest, prepared: Option<&Prepared>) -> FetchError {
-        let Failure { kind, error, message, status, answer, again: _ } = failure;
+        let Failure { kind, error, message, status, answer, .. } = failure;
         let secrets = prepared.map_or(&self.secrets, |prepared| &prepared.secrets);
         let asked = format!("{}.{}", request.resource, request.method);
         let message = match prepared {

@@ -12,6 +12,7 @@ pub mod audit;
 mod connection;
 pub mod definitions;
 pub mod keys;
+mod layout;
 pub mod lease;
 pub mod locks;
 pub mod maintenance;
@@ -23,6 +24,7 @@ mod scripts;
 pub mod startup;
 pub mod state;
 pub mod triggers;
+mod writable;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,9 +48,9 @@ pub enum StoreError {
     /// Redis can't be reached, or did not answer in time.
     #[error("Redis can't be reached: {0}")]
     Unreachable(String),
-    /// Redis refuses to write: a replica was asked, or its disk fails.
-    #[error("Redis refuses: {0}. Nothing was written; mend its disk, or point redis.url at the primary")]
-    Refused(String),
+    /// Redis refuses to write: a replica was asked, its disk fails, or its replicas are away. What it said, and what to do.
+    #[error("Redis refuses to write: {0}. Nothing was written; {1}")]
+    Refused(String, &'static str),
     /// It was written, but not as safely as `redis.durability` asks for.
     #[error(
         "the primary has accepted this, but {replicas} of {wanted} replicas confirmed it in time: it is lost if that \
@@ -62,8 +64,9 @@ pub enum StoreError {
     },
     /// Redis has no memory for anything new; what finishes work goes on.
     #[error(
-        "Redis' memory is full ({0}). Nothing was written, and nothing new is accepted; runs under way go on. Raise its \
-         maxmemory, or keep less: settings retention.finished_runs, retention.finished_runs_max, stage.total_bytes_max"
+        "Redis' memory is full ({0}). Nothing was written, and nothing new is accepted or started; runs that have begun go \
+         on. Raise its maxmemory, or keep less: settings retention.finished_runs, retention.finished_runs_max, \
+         stage.total_bytes_max"
     )]
     Full(String),
     /// Redis lacks what is needed, or holds something else.
@@ -81,14 +84,14 @@ impl StoreError {
 
     /// Whether the same call may succeed later.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Refused(_) | Self::Full(_) | Self::Unconfirmed { .. })
+        matches!(self, Self::Unreachable(_) | Self::Refused(..) | Self::Full(_) | Self::Unconfirmed { .. })
     }
 
     /// Logs that a loop's turn failed. What the store itself tells, at its own pace, is only a detail here.
     pub fn report(&self, what: &str) {
         match self {
-            Self::Unreachable(_) | Self::Full(_) => debug!(error = %self, "{what}"),
-            Self::Refused(_) | Self::Unconfirmed { .. } | Self::Unfit(_) | Self::Damaged(_) => {
+            Self::Unreachable(_) | Self::Full(_) | Self::Refused(..) => debug!(error = %self, "{what}"),
+            Self::Unconfirmed { .. } | Self::Unfit(_) | Self::Damaged(_) => {
                 warn!(error = %self, "{what}");
             }
         }
@@ -97,10 +100,22 @@ impl StoreError {
 
 impl From<RedisError> for StoreError {
     fn from(error: RedisError) -> Self {
-        let text = error.to_string();
+        let error = connection::said(&error);
+        // Redis ends some of its sentences with a stop, and ours go on.
+        let text = error.to_string().trim_end_matches('.').to_owned();
         match error.code() {
             Some("OOM") => Self::Full(text),
-            Some("READONLY" | "MISCONF" | "NOREPLICAS") => Self::Refused(text),
+            Some("READONLY") => {
+                Self::Refused(text, "point redis.url at the primary, or at the sentinels that know it")
+            }
+            Some("MISCONF") => Self::Refused(
+                text,
+                "it can't save to its disk: make room there or mend it, its log says more",
+            ),
+            Some("NOREPLICAS") => Self::Refused(
+                text,
+                "too few replicas are connected, or they lag: mend them, or lower its min-replicas-to-write",
+            ),
             Some("WRONGPASS" | "NOAUTH" | "NOPERM") => Self::not_let_in(&text),
             // The primary starts, is busy, changes, or hands a slot over. A script that is not there was loaded into
             // a server that is the primary no more.
@@ -154,6 +169,7 @@ pub struct Store {
     /// How many replicas must have what was accepted, and how long one wait for them takes.
     replicas: Option<(u32, Duration)>,
     outage: Arc<outage::Outage>,
+    writable: Arc<writable::Writable>,
 }
 
 impl std::fmt::Debug for Store {
@@ -182,6 +198,7 @@ impl Store {
             replicas: (settings.durability == Level::Replicated)
                 .then_some((settings.wait_replicas, settings.wait_timeout)),
             outage,
+            writable: Arc::default(),
         };
         store.check(settings).await?;
         Ok(store)
@@ -379,5 +396,27 @@ impl Tries {
         }
         tokio::time::sleep(wait).await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_says_what_to_do_about_it() {
+        for (said, hint) in [
+            ("READONLY You can't write against a read only replica.", "point redis.url at the primary"),
+            ("MISCONF Redis is configured to save RDB snapshots, but can't.", "make room there or mend it"),
+            ("NOREPLICAS Not enough good replicas to write.", "lower its min-replicas-to-write"),
+            ("OOM command not allowed when used memory > 'maxmemory'.", "Raise its maxmemory"),
+        ] {
+            let answer = redis::parse_redis_value(format!("-{said}\r\n").as_bytes()).unwrap();
+            let redis::Value::ServerError(error) = answer else { panic!("{answer:?}") };
+            let error = StoreError::from(RedisError::from(error));
+            let text = format!("{error}. Try again");
+            assert!(text.contains(hint) && error.is_passing(), "{text}");
+            assert!(!text.contains("..") && !text.contains(".)"), "{text}");
+        }
     }
 }

@@ -52,7 +52,7 @@ pub fn router(api: Api) -> Router {
     behind_token
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(from_fn_with_state(api.clone(), token::check))
-        .merge(health())
+        .merge(open_to_all())
         .layer(from_fn(move |request, next| limit_time(timeout, request, next)))
         .layer(CatchPanicLayer::custom(caught))
         .layer(map_response(shape))
@@ -71,16 +71,28 @@ fn of_kind(kind: Kind) -> Router<Api> {
 }
 
 /// Open to everybody: orchestrators ask without a token, and learn nothing.
-fn health() -> Router<Api> {
+fn open_to_all() -> Router<Api> {
     Router::new()
         .route("/healthz", get(|| async { reply(StatusCode::OK, &json!({ "status": "ok" })) }))
         .route("/readyz", get(ready))
-        .route("/health", get(ready))
+        .route("/health", get(health))
 }
 
+/// Whether requests that write would be answered with success.
 async fn ready(State(api): State<Api>) -> Answer {
-    api.store().now().await?;
+    api.store().takes_writes().await?;
     Ok(reply(StatusCode::OK, &json!({ "status": "ok" })))
+}
+
+/// Whether this process does what it can: to start it again would not help a Redis that takes no writes, so that is only
+/// told.
+async fn health(State(api): State<Api>) -> Answer {
+    api.store().now().await?;
+    let body = match api.store().takes_writes().await {
+        Ok(()) => json!({ "status": "ok", "redis": "ok" }),
+        Err(error) => json!({ "status": "degraded", "redis": error.to_string() }),
+    };
+    Ok(reply(StatusCode::OK, &body))
 }
 
 async fn limit_time(limit: Duration, request: Request, next: Next) -> Response {

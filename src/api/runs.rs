@@ -77,7 +77,8 @@ pub(super) fn missing(id: &str) -> ApiError {
         );
     }
     ApiError::missing(&format!(
-        "sync_job_run {id:?}; it may have ended longer ago than retention.finished_runs"
+        "sync_job_run {id:?}; it may have ended longer ago than retention.finished_runs, or been accepted in the last second \
+         before Redis lost its power or its primary: then send its request again"
     ))
 }
 

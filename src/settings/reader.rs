@@ -1,15 +1,18 @@
-//! Lays the environment over the file (`config` does that) and takes one setting after the other out of the result,
+//! Lays the environment over the file (which `config` reads) and takes one setting after the other out of the result,
 //! noting what is wrong with it and what nobody asked for.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use config::{Config, ConfigError, Environment, File, Value, ValueKind};
+use config::{Config, ConfigError, File, Value, ValueKind};
 
 use super::kind::{Given, Kind, shown};
 
 /// What the names of our environment variables begin with.
 const PREFIX: &str = "RAPIDBRIDGE";
+
+/// Where a value comes from that stands in no file.
+const ENVIRONMENT: &str = "the environment";
 
 /// Read when no other file is named.
 const DEFAULT_FILE: &str = "rapidbridge.toml";
@@ -110,25 +113,16 @@ impl Reader {
             Some(path) => File::from(path).required(true),
             None => File::from(Path::new(DEFAULT_FILE)).required(false),
         };
-        let ours = env
-            .filter(|(name, _)| name.starts_with(PREFIX) && !COMMAND_LINE.contains(&name.as_str()))
-            .collect();
-        let environment = Environment::with_prefix(PREFIX)
-            .prefix_separator("_")
-            .separator("__")
-            .ignore_empty(true)
-            // Texts stay texts: a token of digits alone would lose its leading zeros as a number.
-            .try_parsing(false)
-            .source(Some(ours));
         let source = path.unwrap_or(Path::new(DEFAULT_FILE)).display().to_string();
         let tree = Config::builder()
             .add_source(file)
-            .add_source(environment)
             .build()
             .map_err(|error| Problem { key: source, message: unreadable(&error) })?
             .cache;
         let mut reader = Self::empty();
         flatten("", tree, &mut reader.given);
+        // Setting by setting, not table by table: what the file has in a table's place must not vanish under it.
+        reader.given.extend(env.filter_map(|(name, value)| from_environment(&name, value)));
         Ok(reader)
     }
 
@@ -206,10 +200,18 @@ impl Reader {
     }
 }
 
+/// The setting that an environment variable is for, and its value. Texts stay texts: a token of digits alone would lose
+/// its leading zeros as a number. An empty variable is not set.
+fn from_environment(name: &str, value: String) -> Option<(String, Value)> {
+    let key = name.strip_prefix(PREFIX)?.strip_prefix('_')?.to_lowercase().replace("__", ".");
+    let is_ours = !COMMAND_LINE.contains(&name) && !value.is_empty();
+    is_ours.then(|| (key, Value::new(Some(&ENVIRONMENT.to_owned()), value)))
+}
+
 /// Where a value was given.
 fn place(key: &str, value: &Value) -> String {
     match value.origin() {
-        Some("the environment") => format!("in the environment ({})", variable(key)),
+        Some(ENVIRONMENT) => format!("in the environment ({})", variable(key)),
         Some(file) => format!("in {file}"),
         None => "in the settings".to_owned(),
     }

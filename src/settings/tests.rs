@@ -59,6 +59,19 @@ fn the_environment_comes_before_the_file() {
     assert_eq!(settings.egress.allow.len(), 2);
 }
 
+/// Whatever the environment sets below it.
+#[test]
+fn a_group_that_is_no_table_is_told() {
+    for pairs in [&[][..], &[("RAPIDBRIDGE_WORKER__CONCURRENCY", "7")]] {
+        let error = load_file("a.toml", "worker = 5\n", pairs).unwrap_err().to_string();
+        assert!(error.contains("`worker` in") && error.contains("a.toml is no setting"), "{error}");
+        assert!(error.contains("worker.concurrency"), "{error}");
+    }
+    let both = [("RAPIDBRIDGE_WORKER", "5"), ("RAPIDBRIDGE_WORKER__CONCURRENCY", "7")];
+    let error = load(&both).unwrap_err().to_string();
+    assert!(error.contains("in the environment (RAPIDBRIDGE_WORKER) is no setting"), "{error}");
+}
+
 #[rstest]
 #[case(
     "a.yaml",

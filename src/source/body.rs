@@ -2,7 +2,8 @@
 //! and its declared length says nothing. The request's own deadline ends a body that drips or never ends.
 
 use bytes::{Bytes, BytesMut};
-use reqwest::Response;
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use reqwest::{Response, Version};
 
 use super::pace::Pace;
 use crate::engine::budget::Room;
@@ -25,6 +26,14 @@ pub(super) enum End {
     NoRoom,
     /// The connection, the deadline or the decompression failed.
     Broken(reqwest::Error),
+}
+
+/// Whether an answer says itself where its body ends, so that one which was cut off is known to be. Otherwise the end
+/// of the connection is the body's, and nothing tells an end from an accident. Nothing tells either when the client
+/// has unpacked it, and took the length away that no longer holds.
+pub(super) fn is_delimited(version: Version, headers: &HeaderMap) -> bool {
+    let by_frames = version != Version::HTTP_10 && version != Version::HTTP_11 && version != Version::HTTP_09;
+    by_frames || headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// Reads `response` until it ends, `bytes_max` is passed, or there is no room for more.

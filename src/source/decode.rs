@@ -27,6 +27,10 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
         "the answer is {essence:?}, not JSON: perhaps a login page, a proxy's page, or not the API; \
          check base_url, path and the accept header"
     );
+    // A page for people in place of an API's answer is how proxies and hosts say that they are in trouble.
+    if matches!(essence.as_str(), "text/html" | "application/xhtml+xml") {
+        return Err(Failure::transient("unexpected_content_type", what));
+    }
     Err(Failure::broken("unexpected_content_type", what))
 }
 
@@ -43,7 +47,9 @@ pub(super) fn text(body: &[u8]) -> Result<&str, Failure> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let what =
             format!("the body is no UTF-8 at byte {}; the source must send UTF-8", error.valid_up_to());
-        Failure::broken("invalid_utf8", what)
+        // A character whose other bytes are missing at the very end.
+        let ends_early = error.error_len().is_none();
+        Failure { ends_early, ..Failure::broken("invalid_utf8", what) }
     })?;
     let depth = json::depth(body);
     if depth > DEPTH_MAX {
@@ -55,16 +61,12 @@ pub(super) fn text(body: &[u8]) -> Result<&str, Failure> {
 
 /// A parser's error as a failure, with the place.
 pub(super) fn invalid_json(text: &str, error: &serde_json::Error) -> Failure {
-    if text.trim().is_empty() {
-        let what = "the body is empty where JSON should be; a source without an answer must say 204";
-        return Failure::broken("invalid_json", what);
-    }
     let line_start: usize =
         text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let offset = (line_start + error.column()).min(text.len());
     let what =
         format!("the body is no valid JSON at byte {offset} of {}: {}", text.len(), json::explain(error));
-    Failure::broken("invalid_json", what)
+    Failure { ends_early: error.is_eof(), ..Failure::broken("invalid_json", what) }
 }
 
 /// Where each record lies in `text`. `found` is the slice of it at the method's `response_path`.
@@ -159,7 +161,6 @@ mod tests {
     fn invalid_json_names_its_place() {
         let message = decode("{\"a\":1,\n \"b\":01}", "a", |_| ()).unwrap_err();
         assert!(message.contains("at byte 15 of 16"), "{message}");
-        assert!(decode("", "a", |_| ()).unwrap_err().contains("empty"));
     }
 
     #[test]

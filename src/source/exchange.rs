@@ -63,7 +63,8 @@ async fn exchange(
         builder = builder.body(body.as_str().to_owned());
     }
     let mut response = builder.send().await.map_err(|error| unreachable_source(&error, method))?;
-    let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+    let (status, version) = (response.status(), response.version());
+    let headers = std::mem::take(response.headers_mut());
     let code = status.as_u16();
 
     if !status::is_page(status) || integration.rate_limit.statuses.contains(&code) {
@@ -75,7 +76,11 @@ async fn exchange(
     }
     let Body { bytes, end } = body::read(response, bytes_max, room, &http.pace).await;
     let result = match end {
-        End::Complete => page::read(method, prepared, status, &headers, bytes.clone()),
+        End::Complete => {
+            let is_delimited = body::is_delimited(version, &headers);
+            page::read(method, prepared, status, &headers, bytes.clone())
+                .map_err(|failure| if is_delimited { failure } else { failure.maybe_cut_off() })
+        }
         End::TooLarge => Err(too_large(bytes_max)),
         End::NoRoom => Err(Failure::no_room()),
         End::Broken(error) => Err(unreachable_source(&error, method)),

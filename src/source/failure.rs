@@ -20,11 +20,21 @@ pub(super) struct Failure {
     pub(super) status: Option<u16>,
     /// The beginning of the answer.
     pub(super) answer: Vec<u8>,
+    /// Whether the body is right as far as it goes, and ends before its JSON does.
+    pub(super) ends_early: bool,
 }
 
 impl Failure {
     fn new(kind: FetchErrorKind, again: bool, error: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, again, error, message: message.into(), status: None, answer: Vec::new() }
+        Self {
+            kind,
+            again,
+            error,
+            message: message.into(),
+            status: None,
+            answer: Vec::new(),
+            ends_early: false,
+        }
     }
 
     /// No further try will help.
@@ -36,6 +46,16 @@ impl Failure {
     /// time is the source's nature.
     pub(super) fn broken(error: &'static str, message: impl Into<String>) -> Self {
         Self::new(FetchErrorKind::Permanent, true, error, message)
+    }
+
+    /// The same failure of a body that may have been cut off without anybody saying so: it is what a lost connection
+    /// looks like, if it ends early.
+    pub(super) fn maybe_cut_off(self) -> Self {
+        if !self.ends_early {
+            return self;
+        }
+        let message = format!("the answer broke off: {}; nothing else says where it ends", self.message);
+        Self { kind: FetchErrorKind::Transient, error: "broken_answer", message, ..self }
     }
 
     /// The source is out of reach, or in trouble.

@@ -28,7 +28,7 @@ use crate::settings::{RedisAddress, RedisSettings};
 
 pub(super) use link::Link;
 use link::{Connect, timed_out};
-pub(super) use send::Connection;
+pub(super) use send::{Connection, said};
 use send::{Trouble, trouble_of};
 pub(super) use slot::of_key as slot_of_key;
 use topology::{Map, Node, Topology};

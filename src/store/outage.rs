@@ -31,9 +31,33 @@ struct State {
     away: Option<Away>,
     /// When an outage was last spoken of: one that comes and goes is not told each time.
     said: Option<Instant>,
-    /// When a full memory was last spoken of, and how many calls it refused since.
-    said_full: Option<Instant>,
-    refused: u64,
+    /// Calls that were refused since Redis' memory was full.
+    full: Refusals,
+    /// Calls that were refused for another reason.
+    refused: Refusals,
+}
+
+/// What one thing refuses, and when it was last spoken of.
+#[derive(Debug, Default)]
+struct Refusals {
+    said: Option<Instant>,
+    since: u64,
+}
+
+impl Refusals {
+    /// Counts one more; how many there were since it was last spoken of, when it is time to speak of it.
+    fn one_more(&mut self, now: Instant) -> Option<u64> {
+        self.since += 1;
+        if !is_due(self.said, now) {
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.since))
+    }
+}
+
+fn is_due(said: Option<Instant>, now: Instant) -> bool {
+    said.is_none_or(|said| now.duration_since(said) >= SAY_EVERY)
 }
 
 #[derive(Debug)]
@@ -100,11 +124,10 @@ impl Outage {
     /// A call failed.
     pub(super) fn failed(&self, error: &StoreError) {
         let now = clock::monotonic();
-        let is_due = |said: Option<Instant>| said.is_none_or(|said| now.duration_since(said) >= SAY_EVERY);
         let mut state = self.lock();
         match error {
             StoreError::Unreachable(_) => {
-                let due = is_due(state.said);
+                let due = is_due(state.said, now);
                 let away = state.away.get_or_insert_with(|| Away {
                     since: now,
                     next_try: now + TRY_EVERY,
@@ -126,17 +149,16 @@ impl Outage {
                 }
             }
             StoreError::Full(_) => {
-                state.refused += 1;
-                if is_due(state.said_full) {
-                    warn!(%error, refused = state.refused, "new work is refused");
-                    state.said_full = Some(now);
-                    state.refused = 0;
+                if let Some(refused) = state.full.one_more(now) {
+                    warn!(%error, refused, "new work is refused");
                 }
             }
-            StoreError::Refused(_)
-            | StoreError::Unconfirmed { .. }
-            | StoreError::Unfit(_)
-            | StoreError::Damaged(_) => {}
+            StoreError::Refused(..) => {
+                if let Some(refused) = state.refused.one_more(now) {
+                    warn!(%error, refused, "Redis takes no writes: everything waits for it and goes on by itself");
+                }
+            }
+            StoreError::Unconfirmed { .. } | StoreError::Unfit(_) | StoreError::Damaged(_) => {}
         }
     }
 
@@ -154,6 +176,16 @@ mod tests {
 
     fn away() -> StoreError {
         StoreError::Unreachable("refused".into())
+    }
+
+    #[test]
+    fn refusals_are_told_at_once_and_then_with_their_number_from_time_to_time() {
+        let (mut refusals, start) = (Refusals::default(), clock::monotonic());
+        let told: Vec<_> =
+            (0..=25).map(|second| refusals.one_more(start + Duration::from_secs(second))).collect();
+        let told: Vec<_> =
+            told.into_iter().enumerate().filter_map(|(at, number)| Some((at, number?))).collect();
+        assert_eq!(told, [(0, 1), (10, 10), (20, 10)]);
     }
 
     #[tokio::test]

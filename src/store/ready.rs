@@ -51,6 +51,13 @@ const SET_ASIDE: Duration = Duration::from_secs(60);
 /// How long a run waits that can't find out whether it is the only one with its key, as a part of Redis is away.
 const KEY_UNKNOWN: Duration = Duration::from_secs(5);
 
+/// How long a run that has not begun waits while Redis' memory is full, before it is looked at again.
+const FULL_WAIT: Duration = Duration::from_secs(10);
+
+/// Why it does, for whoever looks at the run.
+const FULL_REASON: &str = "Redis' memory is full, so nothing new starts: raise its maxmemory, or keep less (settings \
+                           retention.finished_runs, retention.finished_runs_max, stage.total_bytes_max)";
+
 /// A run on the ready stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadyEntry {
@@ -281,26 +288,18 @@ impl Store {
         partitions: &[u16],
     ) -> Result<(), StoreError> {
         for partition in partitions {
-            let mut command = redis::cmd("XGROUP");
-            command
-                .arg("CREATE")
-                .arg(self.ready_stream(*partition))
-                .arg(keys::GROUP)
-                .arg("0")
-                .arg("MKSTREAM");
-            match command.query_async::<()>(connection).await {
-                Ok(()) => {}
-                Err(error) if error.code() == Some("BUSYGROUP") => {}
-                Err(error) => return Err(error.into()),
-            }
+            let call = self.scripts.group.key(self.partition(*partition));
+            call.invoke_async::<()>(connection).await?;
         }
         Ok(())
     }
 
-    /// Claims the run of `entry`; `None` when the entry is stale.
+    /// Claims the run of `entry`; `None` when the entry is stale. While Redis' memory is full only a run that has begun
+    /// can be claimed: it alone can free what it keeps there.
     ///
     /// # Errors
-    /// When Redis can't be reached, or what it holds can't be read.
+    /// When Redis can't be reached, what it holds can't be read, or its memory is full and the run has not begun, which
+    /// then is parked.
     pub async fn claim(
         &self,
         entry: &ReadyEntry,
@@ -308,10 +307,28 @@ impl Store {
         lease: Duration,
     ) -> Result<Option<Claim>, StoreError> {
         let owner = Uuid::now_v7().simple().to_string();
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let fill = |call: &mut redis::ScriptInvocation<'_>| {
+            call.arg(entry.run.to_string()).arg(&entry.entry).arg(worker).arg(&owner);
+            call.arg(millis(lease)).arg(SUSPECT_CRASHES);
+        };
         let mut call = self.scripts.claim.key(self.partition(entry.partition));
-        call.arg(entry.run.to_string()).arg(&entry.entry).arg(worker).arg(&owner);
-        call.arg(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)).arg(SUSPECT_CRASHES);
-        let answer: Vec<redis::Value> = self.call(&call, PATIENCE).await?;
+        fill(&mut call);
+        let claimed: Result<Vec<redis::Value>, _> = self.call(&call, PATIENCE).await;
+        let answer = match claimed {
+            Err(full @ StoreError::Full(_)) => {
+                let mut begun = self.scripts.claim_begun.key(self.partition(entry.partition));
+                fill(&mut begun);
+                begun.arg(millis(FULL_WAIT)).arg(FULL_REASON);
+                let answer: Vec<redis::Value> = self.call(&begun, PATIENCE).await?;
+                // One value alone says that the run waits.
+                if answer.len() == 1 {
+                    return Err(full);
+                }
+                answer
+            }
+            claimed => claimed?,
+        };
         if answer.is_empty() {
             return Ok(None);
         }

@@ -1,4 +1,5 @@
-//! What is checked before anything else: Redis' version, its durability, and the layout of what it holds.
+//! What is checked before anything else: Redis' version, its durability, and then the [layout](super::layout) of what
+//! it holds.
 
 use std::collections::HashMap;
 
@@ -6,14 +7,11 @@ use redis::RedisResult;
 use tracing::{info, warn};
 
 use super::connection::Link;
-use super::{Store, StoreError, keys};
+use super::{Store, StoreError};
 use crate::settings::{Level, RedisSettings};
 
 /// What to do about settings of Redis that could lose what was acknowledged.
 pub use crate::settings::Durability;
-
-/// The layout of keys and hashes this version reads and writes.
-const LAYOUT: u32 = 1;
 
 /// The oldest Redis that has what the scripts need (XAUTOCLAIM that drops deleted entries).
 const REDIS_MAJOR_MIN: u32 = 7;
@@ -48,30 +46,6 @@ impl Store {
         let names: Vec<&str> = primaries.iter().map(|primary| primary.link.name()).collect();
         info!(durability = ?settings.durability, primaries = names.join(", "), "Redis is there");
         self.check_layout().await
-    }
-
-    /// The first process writes down how runs are divided; all others must agree.
-    async fn check_layout(&self) -> Result<(), StoreError> {
-        let key = format!("{}layout", keys::definitions(&self.environment));
-        let ours = format!("{LAYOUT}/{}", self.partitions);
-        let mut connection = self.shared.clone();
-        let mut found: Option<String> = redis::cmd("GET").arg(&key).query_async(&mut connection).await?;
-        if found.is_none() {
-            // Not done when it is there: a process must be able to start while Redis' memory is full.
-            let _: bool = redis::cmd("SETNX").arg(&key).arg(&ours).query_async(&mut connection).await?;
-            found = redis::cmd("GET").arg(&key).query_async(&mut connection).await?;
-        }
-        let found = found.unwrap_or_default();
-        if found == ours {
-            return Ok(());
-        }
-        let (layout, partitions) = found.split_once('/').unwrap_or((&found, "?"));
-        Err(StoreError::Unfit(format!(
-            "environment {:?} in this Redis has layout {layout} with {partitions} partitions; this process wants layout \
-             {LAYOUT} with {} (setting redis.partitions): use the same number everywhere",
-            self.environment.as_str(),
-            self.partitions
-        )))
     }
 }
 

@@ -67,7 +67,7 @@ async fn take(
             () = overdue(worker) => Vec::new(),
         };
     }
-    let mut slot = Some(slot);
+    let (mut slot, mut full) = (Some(slot), Ok(()));
     let mut entries = entries.into_iter();
     for entry in entries.by_ref() {
         let free = slot.take().or_else(|| Arc::clone(&worker.slots).try_acquire_owned().ok());
@@ -75,7 +75,15 @@ async fn take(
             worker.store.give_back(&entry).await?;
             continue;
         };
-        let Some((claim, lease)) = claim(worker, &entry).await? else { continue };
+        let claimed = match claim(worker, &entry).await {
+            // That run waits; one of the others may have begun, and can be finished.
+            Err(error @ StoreError::Full(_)) => {
+                full = Err(error);
+                None
+            }
+            claimed => claimed?,
+        };
+        let Some((claim, lease)) = claimed else { continue };
         if !claim.is_suspect() {
             start(worker, claim, lease, slot);
             continue;
@@ -86,7 +94,7 @@ async fn take(
         start(worker, claim, lease, slot);
         return given_back;
     }
-    Ok(())
+    full
 }
 
 async fn give_back_all(worker: &Worker, entries: impl Iterator<Item = ReadyEntry>) -> Result<(), StoreError> {

@@ -1,4 +1,5 @@
-//! The worker's health check: `GET /health` answers 200 while Redis answers and the worker takes runs.
+//! The worker's health check: `GET /health` answers 200 while Redis answers and the worker takes runs. A Redis that takes
+//! no writes is only told of: a restart would not help, and runs that have begun may go on.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +26,10 @@ pub(super) async fn serve(
 
 async fn health(State(worker): State<Arc<Worker>>) -> (StatusCode, Json<Value>) {
     let redis = worker.store.now().await;
+    let writes = match &redis {
+        Ok(_) => worker.store.takes_writes().await,
+        Err(error) => Err(error.clone()),
+    };
     let leaving = worker.leaving.is_cancelled();
     let status = if redis.is_ok() && !leaving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
@@ -32,7 +37,7 @@ async fn health(State(worker): State<Arc<Worker>>) -> (StatusCode, Json<Value>) 
         "runs": worker.leases.len(),
         "free_slots": worker.slots.available_permits(),
         "leaving": leaving,
-        "redis": redis.map_or_else(|error| error.to_string(), |_| "ok".to_owned()),
+        "redis": writes.map_or_else(|error| error.to_string(), |()| "ok".to_owned()),
     });
     (status, Json(body))
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::schedule::{missing, slots};
 use crate::support::definitions::{self, account, job, trigger, with};
-use crate::support::{Cluster, Expected, PATIENCE, Setup, eventually, hold_at, judge};
+use crate::support::{Cluster, Expected, PATIENCE, Run, Setup, eventually, hold_at, judge};
 
 async fn max_memory(cluster: &Cluster, bytes: &str) {
     let client = redis::Client::open(cluster.redis.url()).unwrap();
@@ -87,6 +87,44 @@ async fn a_full_redis_refuses_new_work_and_finishes_what_it_has() {
     cluster.assert_quiet().await;
     assert!(!cluster.logs().contains("mended runs"), "something was half written");
     cluster.check_alive();
+}
+
+/// What only a claim can bring out of Redis again comes out, and a run that waits for memory says so.
+#[tokio::test]
+async fn runs_that_were_parked_or_whose_worker_died_complete_while_redis_is_full() {
+    let helpdesk = helpdesk::Settings { tickets: 400, ..helpdesk::Settings::default() };
+    let setup = Setup { workers: 1, helpdesk, ..Setup::default() };
+    let mut cluster = setup.start().await;
+    let other = account("other", &cluster.helpdesk.url(), &cluster.helpdesk.settings().token);
+    cluster.apply(vec![job("tickets", definitions::tickets()), other]).await;
+    // One is parked with its page staged, the worker of the other dies.
+    cluster.receiver.down();
+    let parked = cluster.api.push("tickets", "acme", "backend").await;
+    let stopped = cluster.api.push("tickets", "other", "backend").await;
+    for run in [&parked, &stopped] {
+        cluster.api.run_when(run, "parked", |run| run.place == "parked").await;
+    }
+    cluster.workers.remove(0).kill().await;
+    let fresh = cluster.api.push("tickets", "other", "backend").await;
+    max_memory(&cluster, "1").await;
+    cluster.start_worker();
+    assert_eq!(
+        cluster.api.post(&format!("/sync-job-run/{stopped}/stop"), &json!({})).await["id"],
+        stopped.as_str()
+    );
+    assert_eq!(cluster.api.ended(&stopped).await.status, "stopped");
+    cluster.receiver.up();
+    assert_eq!(cluster.api.ended(&parked).await.status, "completed");
+    judge(&cluster.helpdesk, &cluster.receiver, &parked, &[Resource::Tickets], Expected::default());
+    let waits =
+        |run: &Run| run.reason.as_deref().is_some_and(|reason| reason.contains("raise its maxmemory"));
+    assert_eq!(cluster.api.run_when(&fresh, "waiting for memory", waits).await.status, "created");
+    max_memory(&cluster, "0").await;
+    cluster.api.post(&format!("/sync-job-run/{stopped}/resume"), &json!({})).await;
+    for run in [&fresh, &stopped] {
+        assert_eq!(cluster.api.ended(run).await.status, "completed");
+    }
+    cluster.assert_quiet().await;
 }
 
 async fn slots_of_trigger(cluster: &Cluster) -> std::collections::BTreeSet<i64> {

@@ -12,11 +12,12 @@ use crate::support::{Cluster, Expected, Setup, judge};
 
 /// What the source does under this path's last part, which record errors must name it, and how many pages arrive
 /// before.
-const CASES: [(&str, &str, u64); 16] = [
+const CASES: [(&str, &str, u64); 17] = [
     ("html", "unexpected_content_type", 0),
     ("login_page", "unexpected_content_type", 1),
     ("invalid_json", "invalid_json", 0),
-    ("nothing", "invalid_json", 0),
+    ("nothing", "empty_answer", 0),
+    ("vanishes", "unexpected_empty", 1),
     ("broken", "broken_answer", 0),
     ("endless", "page_too_large", 0),
     ("drip", "timeout", 0),
@@ -43,7 +44,8 @@ fn answer(info: &RequestInfo, elsewhere: &str) -> Option<Answer> {
         ("html", _) | ("login_page", Some(_)) => {
             Answer::ok().header("content-type", "text/html").body("<html>please log in</html>")
         }
-        ("login_page", None) => page("more"),
+        ("login_page" | "vanishes", None) => page("more"),
+        ("vanishes", Some(_)) => Answer::status(204),
         ("invalid_json", _) => Answer::ok().json("{\"data\":[{\"id\":1}"),
         ("nothing", _) => Answer::ok().json(""),
         ("broken", _) => body(hostile::broken("{\"data\":[{\"id\":1},")),

@@ -12,6 +12,7 @@ mod validate;
 mod bytes;
 mod contract;
 mod drain;
+mod emptied;
 mod failover;
 #[cfg(target_os = "linux")]
 mod flood;

@@ -214,3 +214,36 @@ async fn idle_processes_look_at_each_partition_a_few_times_a_second() {
     }
     assert_eq!(crate::pace::lines(&cluster), lines, "an idle process has nothing to say");
 }
+
+/// Redis answers and takes no writes, for want of a replica: one line says so, and one every ten seconds with their
+/// number.
+#[tokio::test]
+async fn refusals_are_told_from_time_to_time_and_what_waits_goes_on() {
+    let mut cluster = cluster().await;
+    let runs = under_way(&cluster).await;
+    let client = redis::Client::open(cluster.redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut replicas = async |wanted: &str| {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET")
+            .arg("min-replicas-to-write")
+            .arg(wanted)
+            .query_async::<()>(&mut connection)
+            .await
+            .unwrap();
+    };
+    replicas("1").await;
+    let refused = "Redis takes no writes";
+    // The second line of one of them is due ten seconds after its first.
+    let told = async || (cluster.logs().matches(refused).count() > 2).then_some(());
+    eventually("it to be told again", told).await;
+    let logs = cluster.logs();
+    assert!(logs.matches(refused).count() <= 4, "{logs}");
+    assert!(logs.contains("lower its min-replicas-to-write") && !logs.contains("mend its disk"), "{logs}");
+    for line in ["was not tended", "nothing claimed", "leases not renewed", "triggers not"] {
+        assert!(!logs.contains(line), "{line:?} is told beside it: {logs}");
+    }
+    replicas("0").await;
+    cluster.receiver.release();
+    assert_completed(&mut cluster, &runs).await;
+}

@@ -30,7 +30,7 @@ pub(super) struct Fixture {
     pub(super) changed: Arc<Notify>,
     answers: Mutex<Vec<String>>,
     _leave: DropGuard,
-    _redis: RedisServer,
+    pub(super) redis: RedisServer,
     _folder: tempfile::TempDir,
 }
 
@@ -69,7 +69,7 @@ impl Fixture {
             changed,
             answers: Mutex::default(),
             _leave: leave.drop_guard(),
-            _redis: redis,
+            redis,
             _folder: folder,
         }
     }

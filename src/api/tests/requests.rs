@@ -31,6 +31,29 @@ async fn only_health_is_open_without_a_token() {
     assert!(body["message"].as_str().unwrap().contains("must be `Bearer <token>`"), "{body}");
 }
 
+/// It can be asked for everything, and takes nothing.
+#[tokio::test]
+async fn a_redis_that_takes_no_writes_is_told() {
+    let fixture = Fixture::start().await;
+    let client = redis::Client::open(fixture.redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    for (memory, ready, redis) in [("0", 200, "ok"), ("1", 503, "memory is full"), ("0", 200, "ok")] {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("maxmemory").arg(memory).query_async::<()>(&mut connection).await.unwrap();
+        // What was found last stands for a second.
+        let changed = async {
+            while fixture.send(fixture.bare("GET", "/readyz")).await.0 != ready {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), changed).await.unwrap();
+        let (status, body) = fixture.send(fixture.bare("GET", "/health")).await;
+        assert_eq!(status, 200, "a restart would not help: {body}");
+        assert!(body["redis"].as_str().unwrap().contains(redis), "{body}");
+        assert_eq!(fixture.send(fixture.bare("GET", "/healthz")).await.0, 200);
+    }
+}
+
 #[tokio::test]
 async fn every_refusal_has_the_same_shape() {
     let fixture = Fixture::start().await;

@@ -18,6 +18,9 @@ const NOTHING_DONE: &str = "; nothing was applied";
 /// Characters of a value that a difference shows.
 const VALUE_CHARS_MAX: usize = 100;
 
+/// What `apply` exits with when its files hold no documents.
+const NOTHING_THERE: u8 = 2;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -54,6 +57,10 @@ struct Difference {
 
 pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<ExitCode> {
     let documents = files::read(&options.files.paths, NOTHING_DONE)?;
+    if documents.is_empty() {
+        anstream::eprintln!("{}", nothing_in(&options.files.paths));
+        return Ok(ExitCode::from(NOTHING_THERE));
+    }
     documents.iter().for_each(files::advise);
     let changes = send(client, &documents, true).await?;
     show(&changes);
@@ -82,6 +89,11 @@ pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<Exi
 pub(crate) async fn all_at_once(client: &Client, paths: &[PathBuf]) -> anyhow::Result<String> {
     let documents = files::read(paths, NOTHING_DONE)?;
     Ok(summary(&send(client, &documents, false).await?))
+}
+
+/// That files hold no documents: most likely not what was meant, so it is neither success nor an error of ours.
+fn nothing_in(paths: &[PathBuf]) -> String {
+    format!("there is no definition in {}, so nothing was applied", files::paths_text(paths))
 }
 
 async fn send(client: &Client, documents: &[Document], dry: bool) -> anyhow::Result<Vec<Change>> {
@@ -182,6 +194,17 @@ fn agreed() -> anyhow::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn files_without_a_definition_are_told_before_anybody_is_asked() {
+        rapidbridge::process::prepare_tls();
+        let client = Client::new("http://127.0.0.1:9".parse().unwrap(), None).unwrap();
+        let paths = vec![PathBuf::from("/dev/null")];
+        assert!(nothing_in(&paths).contains("no definition in /dev/null"));
+        let options = Options { files: Files { paths }, dry_run: false, yes: true };
+        let code = run(&client, options).await.unwrap();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(NOTHING_THERE)));
+    }
 
     #[test]
     fn the_summary_leaves_out_what_is_not() {

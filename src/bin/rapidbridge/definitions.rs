@@ -61,12 +61,19 @@ pub(crate) async fn delete(client: &Client, options: DeleteOptions) -> anyhow::R
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            if let Some(refusal) = error.downcast_ref::<Refusal>().filter(|refusal| refusal.status == 409) {
-                standing_in_the_way(&refusal.details);
-            }
-            Err(error)
+            let Some(refusal) = error.downcast_ref::<Refusal>().filter(|refusal| refusal.status == 409)
+            else {
+                return Err(error);
+            };
+            standing_in_the_way(&refusal.details);
+            Err(anyhow::anyhow!(in_our_words(&error.to_string())))
         }
     }
+}
+
+/// The API's hint as it is given here.
+fn in_our_words(text: &str) -> String {
+    text.replace("?force=true", "--force")
 }
 
 /// Definitions that refer to it, or runs that need it.
@@ -77,5 +84,17 @@ fn standing_in_the_way(details: &Value) {
     }
     for run in details["sync_job_runs"].as_array().into_iter().flatten() {
         anstream::eprintln!("  run {}", run.as_str().unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_names_the_flag_there_is() {
+        let said = "1 run needs it; wait, or delete it with ?force=true, which stops what runs";
+        let ours = "1 run needs it; wait, or delete it with --force, which stops what runs";
+        assert_eq!(in_our_words(said), ours);
     }
 }

@@ -31,7 +31,8 @@ pub(crate) fn read(paths: &[PathBuf], outcome: &str) -> anyhow::Result<Vec<Docum
         .map_err(|problems| refused(problems.iter(), outcome))
 }
 
-fn paths_text(paths: &[PathBuf]) -> String {
+/// Paths as a sentence names them.
+pub(crate) fn paths_text(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 

@@ -1,9 +1,12 @@
 //! `rapidbridge run`, `stop`, `resume`, `replay` and `trigger run`: what makes or changes one run.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use rapidbridge::json::Json;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 
 use crate::client::{Client, Run};
@@ -89,12 +92,38 @@ pub(crate) fn arguments(json: Option<&str>, pairs: &[(String, String)]) -> anyho
         None => Json::empty_object(),
         Some(text) => Json::parse(text).context("--args-json is no JSON")?,
     };
-    let Ok(mut members) = serde_json::from_str::<std::collections::BTreeMap<String, Json>>(base.as_str())
-    else {
-        bail!("--args-json must be an object, such as '{{\"since\": \"2026-01-01\"}}'");
-    };
+    let Members(mut members) = serde_json::from_str(base.as_str())
+        .context("--args-json must be an object, such as '{\"since\": \"2026-01-01\"}'")?;
     members.extend(pairs.iter().map(|(name, value)| (name.clone(), Json::string(value))));
     Ok(Json::of(&members))
+}
+
+/// The members of an object. One that stands there twice is a mistake: only one of them would count.
+struct Members(BTreeMap<String, Json>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, Json>()? {
+                    if members.contains_key(&name) {
+                        return Err(A::Error::custom(format!("{name:?} is there twice")));
+                    }
+                    members.insert(name, value);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Each)
+    }
 }
 
 pub(crate) fn with_args(body: &Map<String, Value>, args: &Json) -> String {
@@ -150,6 +179,8 @@ mod tests {
         let args = arguments(Some(r#"{"big": 12345678901234567890.10, "n": 1}"#), &pairs).unwrap();
         assert_eq!(args.as_str(), r#"{"big":12345678901234567890.10,"n":"7","since":"2026=x"}"#);
         assert!(arguments(Some("[1]"), &[]).unwrap_err().to_string().contains("must be an object"));
+        let twice = format!("{:#}", arguments(Some(r#"{"a":1,"a":2}"#), &[]).unwrap_err());
+        assert!(twice.contains("\"a\" is there twice"), "{twice}");
         assert_eq!(
             with_args(&Map::from_iter([("a".to_owned(), json!(1))]), &args),
             format!("{{\"a\":1,\"args\":{args}}}")

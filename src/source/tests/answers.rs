@@ -10,11 +10,10 @@ use super::*;
 
 /// What a broken answer becomes, and after how many tries.
 #[rstest]
-#[case::empty("", "application/json", "invalid_json", 3)]
 #[case::truncated(r#"{"data":[1,"#, "application/json", "invalid_json", 3)]
 #[case::trailing(r#"{"data":[1]} x"#, "application/json", "invalid_json", 3)]
 #[case::not_a_number(r#"{"data":[NaN]}"#, "application/json", "invalid_json", 3)]
-#[case::html("<html>", "text/html; charset=utf-8", "unexpected_content_type", 3)]
+#[case::plain("sorry", "text/plain; charset=utf-8", "unexpected_content_type", 3)]
 #[case::html_as_json("<html>", "application/json", "invalid_json", 3)]
 #[case::missing(r#"{"message":"ok"}"#, "application/json", "missing_records", 3)]
 #[case::object(r#"{"data":{"id":1}}"#, "application/json", "records_not_a_list", 3)]
@@ -34,7 +33,25 @@ async fn a_broken_answer_is_an_error_of_its_own(
     assert_eq!((failed.status, server.count()), (Some(200), tries), "{failed}");
     assert!(failed.message.starts_with("GET /api/tickets (tickets.list): "), "{failed}");
     assert!(!failed.message.contains("after"), "no query in {failed}");
-    assert_eq!(failed.raw_response.as_deref(), (!body.is_empty()).then_some(body));
+    assert_eq!(failed.raw_response.as_deref(), Some(body));
+}
+
+/// What a source in trouble, or a proxy before it, says with a 200 is an outage: nothing is given up for it.
+#[rstest]
+#[case::page_for_people("<html>be right back", "text/html; charset=utf-8", "unexpected_content_type")]
+#[case::empty("", "application/json", "empty_answer")]
+#[case::blank(" \n", "application/json", "empty_answer")]
+#[tokio::test]
+async fn a_success_without_an_answer_is_an_outage(
+    #[case] body: &'static str,
+    #[case] content_type: &'static str,
+    #[case] error: &str,
+) {
+    let server = Server::start(move |_, _| answer(200, &[("content-type", content_type)], body)).await;
+    let source = server.source(list(Pagination::Cursor(cursor_rule())));
+    let failed = fetch(&source, Cursor::Token("c0".to_owned())).await.unwrap_err();
+    assert_eq!((failed.error.as_str(), failed.kind), (error, FetchErrorKind::Transient), "{failed}");
+    assert_eq!(server.count(), 3);
 }
 
 #[tokio::test]
@@ -92,7 +109,7 @@ async fn the_limit_counts_what_was_decompressed() {
     assert_eq!((failed.error.as_str(), server.count()), ("page_too_large", 1));
     // It was unpacked at all: with a larger limit it is an empty text.
     let failed = fetch(&server.source(list(Pagination::None)), Cursor::Start).await.unwrap_err();
-    assert_eq!(failed.error, "invalid_json");
+    assert_eq!(failed.error, "empty_answer");
 
     let server = Server::start(move |_, _| answer(200, &gzip, "this is no gzip")).await;
     let failed = fetch(&server.source(list(Pagination::None)), Cursor::Start).await.unwrap_err();

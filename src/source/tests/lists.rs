@@ -119,11 +119,41 @@ async fn counted_lists_are_read_to_a_short_or_empty_page() {
 }
 
 #[tokio::test]
-async fn no_content_is_an_empty_last_page() {
-    for status in [204, 304] {
-        let server = Server::start(move |_, _| answer(status, &[], Body::empty())).await;
-        let page =
-            fetch(&server.source(list(Pagination::Cursor(cursor_rule()))), Cursor::Start).await.unwrap();
-        assert_eq!((page.records.len(), page.next), (0, None), "{status}");
+async fn no_content_is_an_empty_list_or_the_end_of_a_counted_one() {
+    let limit = Limit { param: "size".to_owned(), value: 2 };
+    let counted = || Pagination::Offset { param: "o".to_owned(), limit: limit.clone() };
+    let cases = [
+        (Pagination::Cursor(cursor_rule()), Cursor::Start),
+        (Pagination::LinkHeader { limit: None }, Cursor::Start),
+        (Pagination::Page { param: "p".to_owned(), start: 1, limit: None }, Cursor::Page(4)),
+        (counted(), Cursor::Offset(8)),
+    ];
+    for (pagination, cursor) in cases {
+        // An empty body means the same where the method declares it.
+        for (status, missing_is_empty) in [(204, false), (304, false), (200, true)] {
+            let server = Server::start(move |_, _| answer(status, &[], Body::empty())).await;
+            let source = server.source(Method { missing_is_empty, ..list(pagination.clone()) });
+            let page = fetch(&source, cursor.clone()).await.unwrap();
+            assert_eq!((page.records.len(), page.next), (0, None), "{status} {pagination:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_the_source_led_to_cannot_be_nothing() {
+    let link = Pagination::Cursor(CursorPagination { is_link: true, ..cursor_rule() });
+    let cases = [
+        (Pagination::Cursor(cursor_rule()), Cursor::Token("c3".to_owned())),
+        (link, Cursor::Link("/api/tickets?c=3".to_owned())),
+        (Pagination::LinkHeader { limit: None }, Cursor::Link("/api/tickets?c=3".to_owned())),
+    ];
+    for (pagination, cursor) in cases {
+        for (status, missing_is_empty) in [(204, false), (304, true), (200, true)] {
+            let server = Server::start(move |_, _| answer(status, &[], Body::empty())).await;
+            let source = server.source(Method { missing_is_empty, ..list(pagination.clone()) });
+            let failed = fetch(&source, cursor.clone()).await.unwrap_err();
+            assert_eq!(failed.error, "unexpected_empty", "{status} {pagination:?}");
+            assert_eq!((failed.kind, server.count()), (FetchErrorKind::Permanent, 3), "{failed}");
+        }
     }
 }

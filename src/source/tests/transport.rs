@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rstest::rstest;
+
 use super::*;
 
 #[tokio::test]
@@ -28,8 +30,8 @@ async fn a_source_that_drips_or_is_silent_meets_its_deadline() {
     assert!(failed.message.contains("200 ms"), "{failed}");
 }
 
-#[tokio::test]
-async fn a_connection_that_breaks_is_tried_again() {
+/// A server that answers every request with these bytes, and then closes the connection.
+async fn cut_off(answer: &'static [u8]) -> (String, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let accepted = Arc::new(AtomicUsize::new(0));
@@ -40,10 +42,22 @@ async fn a_connection_that_breaks_is_tried_again() {
             count.fetch_add(1, Ordering::SeqCst);
             let mut request = [0; 1024];
             let _read = socket.read(&mut request).await;
-            let _written =
-                socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"data\":[").await;
+            let _written = socket.write_all(answer).await;
         }
     });
+    (base, accepted)
+}
+
+/// However an answer would have said where it ends, or whether it would not have.
+#[rstest]
+#[case::length(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"data\":[")]
+#[case::chunks(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\n{\"data\":[\r\n")]
+#[case::close(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"data\":[1,{\"id\":")]
+#[case::within_a_character(b"HTTP/1.0 200 OK\r\n\r\n{\"data\":[\"\xc3")]
+#[case::within_a_text(b"HTTP/1.0 200 OK\r\n\r\n{\"data\":[\"sor")]
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_tried_again(#[case] answer: &'static [u8]) {
+    let (base, accepted) = cut_off(answer).await;
     let source = source(with(integration(&base), list(Pagination::None)), account("{}", &[]));
     let failed = fetch(&source, Cursor::Start).await.unwrap_err();
     assert_eq!(
@@ -52,6 +66,18 @@ async fn a_connection_that_breaks_is_tried_again() {
         "{failed}"
     );
     assert_eq!(accepted.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn the_end_of_the_connection_may_be_the_end_of_the_body() {
+    let (base, _) = cut_off(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"data\":[1]}").await;
+    let whole = source(with(integration(&base), list(Pagination::None)), account("{}", &[]));
+    assert_eq!(fetch(&whole, Cursor::Start).await.unwrap().records.len(), 1);
+    // What is wrong in the middle was not cut off.
+    let (base, _) = cut_off(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"data\":[nope]}").await;
+    let wrong = source(with(integration(&base), list(Pagination::None)), account("{}", &[]));
+    let failed = fetch(&wrong, Cursor::Start).await.unwrap_err();
+    assert_eq!((failed.error.as_str(), failed.kind), ("invalid_json", FetchErrorKind::Permanent), "{failed}");
 }
 
 #[tokio::test]

@@ -11,6 +11,9 @@ use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::Mutex;
 
+/// Writes the key, also while Redis' memory is full: what finishes work must not be refused for want of these bytes.
+const MARK: &str = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], ARGV[1])";
+
 /// The connection of one primary on which writes are confirmed.
 pub(in super::super) struct Confirmer {
     connection: MultiplexedConnection,
@@ -55,7 +58,7 @@ impl Confirmer {
         // Whoever has asked by now has its answer, so the wait below is for it as well.
         let covers = self.asked.load(Ordering::Acquire);
         let mut commands = redis::pipe();
-        commands.cmd("SET").arg(key).arg(covers).ignore();
+        commands.cmd("EVAL").arg(MARK).arg(1).arg(key).arg(covers).ignore();
         commands.cmd("WAIT").arg(wanted).arg(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
         let (replicas,): (u32,) = commands.query_async(&mut self.connection.clone()).await?;
         *last = Wait { covers, replicas };

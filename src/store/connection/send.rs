@@ -130,8 +130,16 @@ impl ConnectionLike for Connection {
     }
 }
 
+/// What Redis itself said: of a pipeline's errors the first, which the client wraps so that its code is not seen.
+pub(in super::super) fn said(error: &RedisError) -> RedisError {
+    let errors = error.clone().into_server_errors();
+    let first = errors.and_then(|errors| errors.first().map(|(_, error)| error.clone().into()));
+    first.unwrap_or_else(|| error.clone())
+}
+
 /// What an error says about the node it came from.
 pub(super) fn trouble_of(error: &RedisError) -> Trouble {
+    let error = said(error);
     match error.code() {
         Some("MOVED" | "CLUSTERDOWN" | "MASTERDOWN") => Trouble::Moved,
         Some("READONLY" | "LOADING" | "UNBLOCKED") => Trouble::Broken,

@@ -189,7 +189,7 @@ for _, key in ipairs({'stages', 'ring', 'asleep', 'ready', 'leases', 'parked', '
   kinds[key] = function() say('members', key, '') end
 end
 -- Values of the prefix's own.
-for _, key in ipairs({'staged', 'turn', 'beat', 'reap-after', 'stripped-to', 'confirmed', 'layout', 'generation', 'integration', 'integrated_account', 'webhook',
+for _, key in ipairs({'staged', 'turn', 'beat', 'reap-after', 'stripped-to', 'confirmed', 'layout', 'writable', 'generation', 'integration', 'integrated_account', 'webhook',
   'sync_job', 'sync_job_cron_trigger'}) do
   kinds[key] = function() end
 end

@@ -1,6 +1,9 @@
 -- claim: gives a ready run to a worker under a lease and a new epoch, and takes its entry off the stream.
--- ARGV: run, stream entry, worker, owner (a nonce of this claim), lease in ms, crashes in a row that make a run a suspect
--- Returns {} when the entry is stale (it is dropped), else
+-- `claim_begun` is the same script for a Redis whose memory is full: it passes there, and gives only a run that has
+-- something to finish. Any other is parked for a while, which keeps the ready stream clear for those.
+-- ARGV: run, stream entry, worker, owner (a nonce of this claim), lease in ms, crashes in a row that make a run a suspect,
+--       for claim_begun: how long other runs wait in ms, why they do
+-- Returns {} when the entry is stale (it is dropped), {'waits'} when the run was parked, else
 --   {epoch, rev, attempt, request, checkpoint or '', stop or '', poison or '', gate generation, gate opens, now,
 --    previous run or '', bytes staged by the partition's other runs, crashes in a row, the ticket for its key
 --    or '', '1' when it was found to be that key's only holder, stages as name, bytes, …}
@@ -16,6 +19,13 @@ if not again then
   if (run[13] or '') ~= '' and not run[14] and not run[16] then
     wait_for_key(id, run[13])
     return {}
+  end
+  if ARGV[7] and not (run[8] or run[9] or run[16]) then
+    local wake = NOW + tonumber(ARGV[7])
+    redis.call('HSET', run_key(id), 'place', 'parked', 'wake', wake, 'reason', ARGV[8], 'updated', NOW)
+    redis.call('HDEL', run_key(id), 'entry')
+    redis.call('ZADD', P .. 'parked', wake, id)
+    return {'waits'}
   end
   run[4] = fresh_epoch(run[4])
   redis.call('HSET', run_key(id), 'place', 'leased', 'epoch', run[4], 'owner', owner, 'worker', worker,

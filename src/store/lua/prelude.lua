@@ -40,12 +40,14 @@ local function ring(account)
   redis.call('ZADD', P .. 'ring', redis.call('INCR', P .. 'turn'), account)
 end
 
+-- Runs that have begun come before those that have not, each kind in the order in which it was made: what is under way
+-- is finished, and frees what it holds, whatever waits behind it.
 local function to_backlog(id)
-  local run = redis.call('HMGET', run_key(id), 'account', 'created')
+  local run = redis.call('HMGET', run_key(id), 'account', 'created', 'rev')
   -- A run that is gone gets no place: it would be a hash that nobody can execute.
   if not run[1] then return end
   redis.call('HSET', run_key(id), 'place', 'backlog')
-  redis.call('ZADD', P .. 'backlog:' .. run[1], run[2], id)
+  redis.call('ZADD', P .. 'backlog:' .. run[1], run[3] == '0' and run[2] or 0, id)
   ring(run[1])
 end
 

@@ -1,15 +1,19 @@
 //! Redis' memory is full: a script that brings new work leaves not a byte, one that finishes work is done whole.
 
+use std::sync::Arc;
+
 use rapidbridge::clock::Millis;
 use rapidbridge::run::Status;
+use rapidbridge::seal::Sealer;
 use rapidbridge::store::StoreError;
+use rapidbridge::store::definitions::Definitions;
 use rapidbridge::store::lease::{Renewal, Write};
 use rapidbridge::store::ready::ReadyReader;
 use rapidbridge::store::runs::{Exclusive, Resumed, Stopped};
 
 use super::LEASE;
 use super::bench::{Bench, fence, write};
-use crate::support::eventually;
+use crate::support::{self, eventually};
 
 async fn max_memory(bench: &Bench, bytes: &str) {
     let _: String = bench.raw(&["CONFIG", "SET", "maxmemory", bytes]).await;
@@ -61,7 +65,6 @@ async fn new_work_leaves_nothing_and_finishing_work_goes_on() {
     let resumable = bench.settings.retention.resumable;
     let request = bench.request("late", "job", 9);
     assert_full("enqueue", bench.store.enqueue(&request, Exclusive::Yes, Some("key")).await);
-    assert_full("claim", bench.store.claim(&entry, "w", LEASE).await);
     assert_full("resume", bench.store.resume(ended, resumable).await);
     assert_full("schedule", bench.store.schedule_trigger(0, &trigger, "r2", Some(Millis(5))).await);
     assert_full("fire", bench.store.fire(0, &due, Some(Millis(5)), Millis(1), 0, &[]).await);
@@ -79,8 +82,21 @@ async fn new_work_leaves_nothing_and_finishing_work_goes_on() {
     bench.store.close_gate(saves.request.id, &account, 0, LEASE).await.unwrap();
     bench.finish(renews).await;
     assert_eq!(bench.store.stop(stopped, "enough").await.unwrap(), Stopped::Now);
+    assert_full("claim", bench.store.claim(&entry, "w", LEASE).await);
+    let waits = bench.record(waiting).await;
+    assert_eq!((waits.place.as_str(), waits.status), ("parked", Status::Created));
+    assert!(
+        waits.reason.as_deref().is_some_and(|reason| reason.contains("raise its maxmemory")),
+        "{waits:?}"
+    );
+    // Its answer was lost, or it had no slot: nothing happens twice.
+    assert!(bench.store.claim(&entry, "w", LEASE).await.unwrap().is_none());
     bench.store.give_back(&entry).await.unwrap();
     assert_eq!(bench.tend().await.woken, 1);
+    // One that has begun is claimed all the same, before any that has not.
+    let begun = bench.claim("w").await;
+    assert!(begun.checkpoint.is_some(), "{begun:?}");
+    assert!(bench.park(&begun, 1, Millis(1)).await);
     assert_eq!(bench.store.reconcile(0, LEASE).await.unwrap(), 0, "something was half written");
     bench.store.prune(0, &bench.settings.retention).await.unwrap();
 
@@ -97,4 +113,30 @@ async fn new_work_leaves_nothing_and_finishing_work_goes_on() {
     assert_eq!(bench.store.reconcile(0, LEASE).await.unwrap(), 0);
     let idle = async || (bench.raw::<u64>(&["XLEN", &bench.key("ready")]).await == 0).then_some(());
     eventually("the stream to be empty", idle).await;
+}
+
+/// A confirmation writes a few bytes of its own, which must not keep a run from its end.
+#[tokio::test]
+async fn what_replicas_should_confirm_ends_in_a_full_redis_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let redis = support::redis(&folder.path().join("redis")).await;
+    let more = [
+        ("RAPIDBRIDGE_REDIS__DURABILITY", "replicated"),
+        ("RAPIDBRIDGE_REDIS__REQUIRE_DURABLE", "warn"),
+        ("RAPIDBRIDGE_REDIS__WAIT_TIMEOUT", "10ms"),
+    ];
+    let bench = Bench::over(redis, folder, &more).await;
+    // There is no replica: it is accepted, and said not to be safe.
+    let accepted = bench.store.enqueue(&bench.request("acme", "job", 1), Exclusive::Yes, None).await;
+    assert!(matches!(accepted, Err(StoreError::Unconfirmed { .. })), "{accepted:?}");
+    let claim = bench.claim("w").await;
+    max_memory(&bench, "1").await;
+    bench.finish(&claim).await;
+    assert_eq!(bench.place(claim.request.id).await, "ended");
+
+    // A refusal is known as one within a pipeline, too: it passes.
+    let _: String = bench.raw(&["CONFIG", "SET", "min-replicas-to-write", "1"]).await;
+    let sealer = Sealer::new(bench.settings.seal.key.clone(), Vec::new());
+    let confirmed = Definitions::new(bench.store.clone(), Arc::new(sealer)).confirm().await;
+    assert!(matches!(confirmed, Err(StoreError::Refused(..))), "{confirmed:?}");
 }

@@ -118,3 +118,21 @@ async fn an_account_behind_a_closed_gate_sleeps_until_it_opens() {
     assert_eq!(woken.request.id, limited);
     assert!(bench.store.now().await.unwrap() >= opens, "it came before the gate opened");
 }
+
+/// However old those are that have not: what is under way holds pages, which only its end frees.
+#[tokio::test]
+async fn runs_that_have_begun_come_before_those_that_have_not() {
+    let bench = Bench::start().await;
+    let begun = bench.push("acme", "begun", 9).await;
+    let claim = bench.claim("w").await;
+    let mut others = Vec::new();
+    for created in 1..=DEPTH as i64 {
+        others.push(bench.push("acme", &format!("job-{created}"), created).await);
+    }
+    assert!(bench.release(&claim, 1).await);
+    // The first of them is on the stream already.
+    others.insert(1, begun);
+    for run in others {
+        assert_eq!(bench.claim("w").await.request.id, run);
+    }
+}
