@@ -1,6 +1,7 @@
 //! One try of one request: send it, read the answer, judge it. Dropping the future drops the connection.
 
 use std::error::Error;
+use std::time::Duration;
 
 use crate::clock;
 use crate::definition::Integration;
@@ -58,11 +59,11 @@ async fn exchange(
         .client
         .request(prepared.http_method.clone(), prepared.url.clone())
         .headers(prepared.headers.clone())
-        .timeout(method.timeout);
+        .timeout(prepared.timeout);
     if let Some(body) = &prepared.body {
         builder = builder.body(body.as_str().to_owned());
     }
-    let mut response = builder.send().await.map_err(|error| unreachable_source(&error, method))?;
+    let mut response = builder.send().await.map_err(|error| unreachable_source(&error, prepared.timeout))?;
     let (status, version) = (response.status(), response.version());
     let headers = std::mem::take(response.headers_mut());
     let code = status.as_u16();
@@ -83,7 +84,7 @@ async fn exchange(
         }
         End::TooLarge => Err(too_large(bytes_max)),
         End::NoRoom => Err(Failure::no_room()),
-        End::Broken(error) => Err(unreachable_source(&error, method)),
+        End::Broken(error) => Err(unreachable_source(&error, prepared.timeout)),
     };
     let beginning = &bytes[..bytes.len().min(ANSWER_BYTES_MAX)];
     result.map(|page| (code, page)).map_err(|failure| failure.answered(code, beginning))
@@ -102,14 +103,14 @@ fn not_allowed(refused: Refused) -> Failure {
 }
 
 /// No answer, or one that broke off. The client's own words are not used: they hold the whole URL.
-fn unreachable_source(error: &reqwest::Error, method: &Method) -> Failure {
+fn unreachable_source(error: &reqwest::Error, timeout: Duration) -> Failure {
     if let Some(refused) = Refused::behind(error) {
         return not_allowed(refused);
     }
     if error.is_timeout() {
         let what = format!(
-            "no complete answer within {} ms; the source is slow, or the method's timeout is too short",
-            method.timeout.as_millis()
+            "no complete answer within {} ms; the source is slow, or the timeout (of the method, or the job's node) is too short",
+            timeout.as_millis()
         );
         return Failure::transient("timeout", what);
     }

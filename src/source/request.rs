@@ -1,6 +1,8 @@
 //! Composes one HTTP request from what is declared and what is asked for. No I/O: a request that can't be
 //! composed is never sent.
 
+use std::time::Duration;
+
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING,
 };
@@ -35,6 +37,8 @@ pub(super) struct Prepared {
     pub(super) body: Option<Json>,
     /// Which page it asks for.
     pub(super) turn: Turn,
+    /// How long one try may take, body included.
+    pub(super) timeout: Duration,
     /// The account's secrets, and those composed for this request.
     pub(super) secrets: Secrets,
     secret_params: Vec<String>,
@@ -104,7 +108,8 @@ pub(super) fn prepare(
     })?;
     let body = body.map(|body| body.to_json());
     let secret_params = authorization::query_params(&integration.authorization);
-    Ok(Prepared { http_method, url, headers, body, turn, secrets, secret_params })
+    let timeout = request.timeout.unwrap_or(method.timeout);
+    Ok(Prepared { http_method, url, headers, body, turn, timeout, secrets, secret_params })
 }
 
 /// What the method declares with the request's own laid over it; `None` when there is neither.

@@ -20,6 +20,7 @@ mod full;
 mod hostile;
 mod hot_path;
 mod isolation;
+mod jobs;
 mod kill;
 mod mutex;
 mod outage;

@@ -54,8 +54,9 @@ pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<Exi
     } else {
         shown.steps.iter().for_each(step);
         let (run, style) = (&shown.run, paint::of(shown.run.status));
+        let limit = run.dry_run.unwrap_or_default();
         anstream::println!(
-            "\n{BOLD}{}{BOLD:#} {style}{}{style:#}, nothing was delivered",
+            "\n{BOLD}{}{BOLD:#} {style}{}{style:#}: nothing delivered, {limit} records of each list at most",
             run.id,
             run.status
         );
