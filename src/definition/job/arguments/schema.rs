@@ -85,7 +85,7 @@ fn nested(spot: &Spot<'_>, depth: usize) -> Option<()> {
 
 /// Whether all but `required`, `default`, `description` and `format` is understood.
 fn check(fields: &Fields<'_>, depth: usize) -> Option<()> {
-    fields.ignore(&["title", "examples", "$comment"]);
+    fields.ignore(&["title", "label", "examples", "$comment"]);
     let types = fields.maybe("type", types);
     let values = fields.maybe("enum", |spot| {
         let filled = !spot.list()?.is_empty();
