@@ -10,6 +10,7 @@ use super::error::{Answer, ApiError, reply};
 use super::request::{Body, problem};
 use super::run_view::RunView;
 use super::runs::{missing, record};
+use crate::clock::Millis;
 use crate::definition::job::{ErrorHandling, Prepared};
 use crate::definition::{Checked, Document, Kind, Problem, SyncJob};
 use crate::id::{AccountId, JobId, RunId, WebhookId};
@@ -115,7 +116,8 @@ pub(super) async fn replay(
 
 /// Checks a run against the definitions as they are, pins them, and puts it into its account's backlog.
 pub(super) async fn accept(api: &Api, wanted: Wanted, key: &IdempotencyKey) -> Answer {
-    let Checks { revisions, error_handling, prepared } = check(api, &wanted).await?;
+    let now = api.store().now().await?;
+    let Checks { revisions, error_handling, prepared } = check(api, &wanted, now).await?;
     api.definitions().pin(&[&revisions.job, &revisions.integration]).await?;
     let store = api.store();
     let request = RunRequest {
@@ -130,7 +132,7 @@ pub(super) async fn accept(api: &Api, wanted: Wanted, key: &IdempotencyKey) -> A
         slot: wanted.slot,
         replay_of: wanted.replay_of,
         revisions,
-        created_at: store.now().await?,
+        created_at: now,
     };
     match store.enqueue(&request, Exclusive::Yes, key.0.as_deref()).await? {
         Enqueued::Created(run) => {
@@ -185,7 +187,7 @@ struct Checks {
 }
 
 /// Whether the definitions that a run needs are there and fit, its arguments and its webhooks.
-async fn check(api: &Api, wanted: &Wanted) -> Result<Checks, ApiError> {
+async fn check(api: &Api, wanted: &Wanted, now: Millis) -> Result<Checks, ApiError> {
     let mut problems = Vec::new();
     let job = find(api, Kind::SyncJob, wanted.job.as_str(), "sync_job_id", &mut problems).await?;
     let account =
@@ -197,7 +199,7 @@ async fn check(api: &Api, wanted: &Wanted) -> Result<Checks, ApiError> {
     else {
         return Err(ApiError::invalid(&problems));
     };
-    let prepared = check_job(api, wanted, &job, &mut problems).await?;
+    let prepared = check_job(api, wanted, &job, now, &mut problems).await?;
     if let Some(reads) = job.integration.as_ref().filter(|reads| **reads != account.integration) {
         let (reads, connects) = (reads.as_str(), account.integration.as_str());
         let message = format!("the job reads from {reads:?}, but this account connects to {connects:?}");
@@ -223,6 +225,7 @@ async fn check_job(
     api: &Api,
     wanted: &Wanted,
     job: &SyncJob,
+    now: Millis,
     problems: &mut Vec<Problem>,
 ) -> Result<Option<Prepared>, ApiError> {
     if let Some(version) = wanted.version.filter(|version| !job.runs_as(*version)) {
@@ -234,7 +237,6 @@ async fn check_job(
         };
         problems.push(problem("version", &message, Some(hint)));
     }
-    let now = api.store().now().await?;
     let prepared = match job.prepare(&wanted.args, &wanted.account, &wanted.webhooks, now) {
         Ok(prepared) => prepared,
         Err(found) => {

@@ -31,7 +31,7 @@ pub(crate) fn read(paths: &[PathBuf], outcome: &str) -> anyhow::Result<Vec<Docum
         .map_err(|problems| refused(problems.iter(), outcome))
 }
 
-fn paths_text(paths: &[PathBuf]) -> String {
+pub(crate) fn paths_text(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
