@@ -10,6 +10,7 @@ use super::error::{Answer, ApiError, reply};
 use super::request::{Body, problem};
 use super::run_view::RunView;
 use super::runs::{missing, record};
+use crate::clock::Millis;
 use crate::definition::job::{ErrorHandling, Prepared, RunKeys};
 use crate::definition::{Checked, Document, Kind, Problem, SyncJob};
 use crate::id::{AccountId, JobId, RunId, WebhookId};
@@ -170,7 +171,8 @@ fn too_many(account: &AccountId, waiting: u64) -> ApiError {
 
 /// What is put into the queue, checked and pinned.
 async fn request(api: &Api, wanted: Wanted) -> Result<RunRequest, ApiError> {
-    let Checks { revisions, error_handling, prepared, keys } = check(api, &wanted).await?;
+    let now = api.store().now().await?;
+    let Checks { revisions, error_handling, prepared, keys } = check(api, &wanted, now).await?;
     api.definitions().pin(&[&revisions.job, &revisions.integration]).await?;
     let store = api.store();
     Ok(RunRequest {
@@ -190,7 +192,7 @@ async fn request(api: &Api, wanted: Wanted) -> Result<RunRequest, ApiError> {
         mutex_key: keys.mutex,
         state_key: keys.state,
         force: wanted.force,
-        created_at: store.now().await?,
+        created_at: now,
     })
 }
 
@@ -228,7 +230,7 @@ struct Checks {
 }
 
 /// Whether the definitions that a run needs are there and fit, its arguments and its webhooks.
-async fn check(api: &Api, wanted: &Wanted) -> Result<Checks, ApiError> {
+async fn check(api: &Api, wanted: &Wanted, now: Millis) -> Result<Checks, ApiError> {
     let mut problems = Vec::new();
     let job = find(api, Kind::SyncJob, wanted.job.as_str(), "sync_job_id", &mut problems).await?;
     let account =
@@ -240,7 +242,7 @@ async fn check(api: &Api, wanted: &Wanted) -> Result<Checks, ApiError> {
     else {
         return Err(ApiError::invalid(&problems));
     };
-    let prepared = check_job(api, wanted, &job, &mut problems).await?;
+    let prepared = check_job(api, wanted, &job, now, &mut problems).await?;
     if let Some(reads) = job.integration.as_ref().filter(|reads| **reads != account.integration) {
         let (reads, connects) = (reads.as_str(), account.integration.as_str());
         let message = format!("the job reads from {reads:?}, but this account connects to {connects:?}");
@@ -272,6 +274,7 @@ async fn check_job(
     api: &Api,
     wanted: &Wanted,
     job: &SyncJob,
+    now: Millis,
     problems: &mut Vec<Problem>,
 ) -> Result<Option<Prepared>, ApiError> {
     if let Some(version) = wanted.version.filter(|version| !job.runs_as(*version)) {
@@ -283,7 +286,6 @@ async fn check_job(
         };
         problems.push(problem("version", &message, Some(hint)));
     }
-    let now = api.store().now().await?;
     let prepared = match job.prepare(&wanted.args, &wanted.account, &wanted.webhooks, now) {
         Ok(prepared) => prepared,
         Err(found) => {

@@ -36,6 +36,10 @@ pub struct Checkpoint {
     /// What spools have collected and not passed on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spools: Vec<Spooled>,
+    /// Whether a page's id takes its number; of runs that earlier versions began it takes the step, so that a page in
+    /// flight keeps its id.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub numbered: bool,
     /// How many changes of state cells were made: numbers the next one.
     #[serde(default, skip_serializing_if = "is_zero_u64")]
     pub remembered: u64,

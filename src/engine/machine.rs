@@ -164,6 +164,7 @@ impl Machine {
             moment: None,
             aside: None,
             spools: Vec::new(),
+            numbered: true,
             remembered: 0,
             frames: plan.roots.first().map(|&root| Frame::start(root)).into_iter().collect(),
             destinations: run.request.webhooks.iter().map(destination).collect(),

@@ -141,3 +141,29 @@ async fn catch_up_says_what_becomes_of_slots_that_nobody_fired() {
     let state = cluster.api.get("/sync-job-cron-trigger/none").await;
     assert_eq!(state["missed"].as_u64().unwrap(), none as u64, "what was passed over is counted: {state}");
 }
+
+/// What a trigger gives is completed by the job when a slot is due, and a slot whose arguments the job refuses by then
+/// makes no run.
+#[tokio::test]
+async fn a_slots_run_has_the_arguments_that_its_job_wants() {
+    let cluster = Setup { workers: 1, ..Setup::default() }.start().await;
+    let declared = json!({ "start": { "type": "string", "format": "date" }, "count": { "type": "integer", "default": 5 } });
+    let wants = with(quick("wants"), json!({ "args_schema": declared }));
+    // What depends on the time of a run is not asked when the trigger is applied.
+    let refuses =
+        with(quick("refuses"), json!({ "args_validation": "$millis() > 0 ? {'message': 'too late'}" }));
+    let every = |id: &str| {
+        let every = trigger(id, id, "acme", "backend", "1s");
+        with(every, json!({ "args": { "start": "2026-01-31" }, "overlap": "allow" }))
+    };
+    cluster.apply(vec![wants, refuses, every("wants"), every("refuses")]).await;
+    slots_when(&cluster, "wants", 2).await;
+    let fired = async || {
+        let last = cluster.api.get("/sync-job-cron-trigger/refuses").await["last_slot"].clone();
+        last.is_string().then_some(())
+    };
+    eventually("the other trigger's slot to pass", fired).await;
+    let runs = cluster.api.get("/sync-job-run?sync_job_id=wants").await;
+    assert_eq!(runs["result"][0]["args"], json!({ "start": "2026-01-31", "count": 5 }));
+    assert_eq!(cluster.api.runs("sync_job_id=refuses").await.len(), 0);
+}

@@ -54,4 +54,8 @@ fn what_is_wrong_is_shown_at_its_place_and_what_is_odd_is_remarked() {
     let output = validate(&[&file]);
     assert!(output.status.success());
     assert!(text(&output.stderr).contains("! ") && text(&output.stderr).contains("share their state cells"));
+
+    fs::write(&file, "# nothing\n").unwrap();
+    let output = validate(&[&file]);
+    assert_eq!(output.status.code(), Some(1), "an empty file is most likely not what was meant");
 }

@@ -17,6 +17,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let documents = files::read(&options.paths, "")?;
+    anyhow::ensure!(!documents.is_empty(), "there is no definition in {}", files::paths_text(&options.paths));
     for document in &documents {
         show(document);
         files::advise(document);

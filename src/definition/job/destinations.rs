@@ -35,7 +35,8 @@ pub struct Prepared {
 }
 
 impl SyncJob {
-    /// Completes what is asked of a run, and checks it: its arguments, one by one and together, and its webhooks.
+    /// Completes what is asked of a run that is created `now`, and checks it: its arguments, one by one and together,
+    /// and its webhooks.
     ///
     /// # Errors
     /// Everything that is wrong with them, by the names that a request has for them (`args.start`, `webhook_id`).
@@ -74,7 +75,8 @@ impl SyncJob {
 
     /// The webhooks of its destinations, made from a run's complete arguments. A destination is left out whose `run_if`
     /// is not true, or which has a `run_if` and whose webhook is made from an argument that is not given. A `run_if` that
-    /// reads more than arguments decides later.
+    /// reads more than arguments decides later. `now` is the time at which the run was created, whoever asks and
+    /// whenever, so that all get the same.
     ///
     /// # Errors
     /// Each destination whose webhook can't be told, by its name.

@@ -24,10 +24,12 @@ pub(super) fn linked(written: Vec<Written<'_>>) -> Option<Vec<Node>> {
         let found: Vec<Option<usize>> = names.iter().map(|named| find(named, &written)).collect();
         found.into_iter().collect()
     };
-    let links: Vec<(Option<Vec<usize>>, Option<Vec<usize>>)> =
-        written.iter().map(|node| (all(&node.parents), all(&node.takes))).collect();
-    let links: Vec<(Vec<usize>, Vec<usize>)> =
-        links.into_iter().map(|(parents, takes)| parents.zip(takes)).collect::<Option<_>>()?;
+    let both = |node: &Written<'_>| {
+        let (parents, takes) = (all(&node.parents), all(&node.takes));
+        parents.zip(takes)
+    };
+    let links: Vec<Option<(Vec<usize>, Vec<usize>)>> = written.iter().map(both).collect();
+    let links: Vec<(Vec<usize>, Vec<usize>)> = links.into_iter().collect::<Option<_>>()?;
     let parents: Vec<Vec<usize>> = links.iter().map(|(parents, _)| parents.clone()).collect();
     let can_be_named = links.iter().zip(&written).map(|((parents, takes), node)| {
         give_something(node, parents, &written) & give_records(node, takes, &written)
@@ -36,14 +38,32 @@ pub(super) fn linked(written: Vec<Written<'_>>) -> Option<Vec<Node>> {
     if !check_cycles(&written, &parents) || !can_be_named || !check_destinations(&written, &links) {
         return None;
     }
-    let link = |(written, (parents, takes)): (Written<'_>, (Vec<usize>, Vec<usize>))| {
-        let kind = match written.node.kind {
-            NodeKind::Destination(destination) => NodeKind::Destination(Destination { takes, ..destination }),
-            other => other,
-        };
-        Node { parents, kind, ..written.node }
+    let link = |(written, (parents, takes)): (Written<'_>, (Vec<usize>, Vec<usize>))| match written.node.kind
+    {
+        // What it takes is all that a destination depends on.
+        NodeKind::Destination(destination) => {
+            let kind = NodeKind::Destination(Destination { takes, ..destination });
+            Node { parents: Vec::new(), kind, ..written.node }
+        }
+        kind @ (NodeKind::Request(_)
+        | NodeKind::Transform { .. }
+        | NodeKind::AddContext { .. }
+        | NodeKind::Spool { .. }
+        | NodeKind::Event(_)
+        | NodeKind::GetState { .. }
+        | NodeKind::UpdateState { .. }
+        | NodeKind::DeleteState { .. }) => Node { parents, kind, ..written.node },
     };
     Some(written.into_iter().zip(links).map(link).collect())
+}
+
+/// Reports names that neither the nodes at hand have nor `others`, which could not be read.
+pub(super) fn check_known(written: &[Written<'_>], others: &[&str]) {
+    for named in written.iter().flat_map(|node| node.parents.iter().chain(&node.takes)) {
+        if !others.contains(&named.name) {
+            let _ = find(named, written);
+        }
+    }
 }
 
 /// A node is named by its own name, or by its resource when only one node reads that.

@@ -1,5 +1,7 @@
 //! From a document to a sync job.
 
+use serde_json::Value;
+
 use super::{CONSECUTIVE_ERRORS_DEFAULT, ErrorHandling, NODES_MAX, SyncJob, arguments, graph, references};
 use crate::definition::BOOKKEEPING;
 use crate::definition::check::{Fields, Spot};
@@ -108,8 +110,15 @@ fn nodes(spot: &Spot<'_>, version: Option<u8>) -> Option<(super::Generation, Vec
     let written: Vec<Written<'_>> = spots.iter().filter_map(|spot| node::read(spot, generation)).collect();
     let complete = written.len() == total;
     let names_are_unique = graph::check_names(&written);
-    // A node that could not be read may be the one that others refer to: don't blame them for it.
-    if !complete || !names_are_unique {
+    if !complete {
+        // A node that could not be read may be the one that others refer to: don't blame them for it.
+        let names = ["name", "resource"].into_iter().flat_map(|field| {
+            spots.iter().filter_map(move |spot| spot.value().get(field).and_then(Value::as_str))
+        });
+        graph::check_known(&written, &names.collect::<Vec<_>>());
+        return None;
+    }
+    if !names_are_unique {
         return None;
     }
     Some((generation, graph::linked(written)?))

@@ -94,9 +94,6 @@ impl References<'_, '_> {
 
     fn expression(&mut self, place: &[String], source: &str, index: usize) {
         self.arguments_of(place, source);
-        let nodes = &self.job.nodes;
-        let adds_context = |above: &usize| matches!(nodes[*above].kind, NodeKind::AddContext { .. });
-        let context_grows = ancestors(nodes, index).iter().any(adds_context);
         for read in expression::reads(source) {
             let shown = read.path.join(".");
             let refusal = match read.path[0].as_str() {
@@ -105,7 +102,7 @@ impl References<'_, '_> {
                     Judge(self.job).record(&read.path, &shown, index, false)
                 }
                 "args" | "resources" => None,
-                root if read.path.len() > 1 && !context_grows => {
+                root if read.path.len() > 1 && !Judge(self.job).is_added(root, index) => {
                     nearest(root, ["args", "resources"]).map(|near| Refusal {
                         message: format!("{shown} means nothing in a job"),
                         hint: format!("did you mean {near:?}?"),
@@ -179,7 +176,7 @@ impl Judge<'_> {
             "credentials" => Some(secret(&shown)),
             "args" => self.argument(path, &shown),
             "resources" => self.record(path, &shown, index, with_own),
-            _ if ROOTS.contains(&root) => None,
+            _ if ROOTS.contains(&root) || self.is_added(root, index) => None,
             // A context key may have any name, but one that looks like a root with a slip is a slip.
             _ if path.len() > 1 || root.contains('_') => nearest(root, ROOTS).map(|near| Refusal {
                 message: format!("{shown} means nothing in a job"),
@@ -187,6 +184,26 @@ impl Judge<'_> {
             }),
             _ => None,
         }
+    }
+
+    /// Whether `root` may be a name that the job itself brings into the context: an element of a loop, or what a node
+    /// above adds.
+    fn is_added(&self, root: &str, index: usize) -> bool {
+        let nodes = &self.0.nodes;
+        let adds = |above: usize| match &nodes[above].kind {
+            NodeKind::AddContext { .. } => above != index,
+            NodeKind::Request(request) => {
+                request.loop_on.as_ref().is_some_and(|path| path.first().is_some_and(|step| step == root))
+            }
+            NodeKind::Transform { .. }
+            | NodeKind::Spool { .. }
+            | NodeKind::Destination(_)
+            | NodeKind::Event(_)
+            | NodeKind::GetState { .. }
+            | NodeKind::UpdateState { .. }
+            | NodeKind::DeleteState { .. } => false,
+        };
+        adds(index) || ancestors(nodes, index).into_iter().any(adds)
     }
 
     fn argument(&self, path: &[String], shown: &str) -> Option<Refusal> {

@@ -24,13 +24,14 @@ fn spelt(lines: &[String], start: Position, text: &str, at: usize, plainly: bool
     let first = usize::try_from(start.line).ok()?.checked_sub(1)?;
     let column = usize::try_from(start.column).ok()?.checked_sub(1)?;
     let opening = lines.get(first)?.chars().nth(column)?;
-    let (spelling, mut source) = match opening {
-        _ if plainly => (Spelling::Plain, Source { lines, line: first, column }),
-        '|' | '>' => (Spelling::Plain, Source { lines, line: first + 1, column: 0 }),
-        '\'' => (Spelling::Single, Source { lines, line: first, column: column + 1 }),
-        '"' => (Spelling::Double, Source { lines, line: first, column: column + 1 }),
-        _ => (Spelling::Plain, Source { lines, line: first, column }),
+    let (spelling, line, column) = match opening {
+        _ if plainly => (Spelling::Plain, first, column),
+        '|' | '>' => (Spelling::Plain, first + 1, 0),
+        '\'' => (Spelling::Single, first, column + 1),
+        '"' => (Spelling::Double, first, column + 1),
+        _ => (Spelling::Plain, first, column),
     };
+    let mut source = Source { lines, line, column, characters: lines.get(line)?.chars().collect() };
     for (index, wanted) in text.char_indices().filter(|(_, c)| !c.is_whitespace()) {
         let (here, found) = source.next_character(spelling)?;
         if found != wanted {
@@ -48,6 +49,8 @@ struct Source<'l> {
     lines: &'l [String],
     line: usize,
     column: usize,
+    /// Those of the line.
+    characters: Vec<char>,
 }
 
 impl Source<'_> {
@@ -56,7 +59,7 @@ impl Source<'_> {
     }
 
     fn peek(&self) -> Option<char> {
-        self.lines.get(self.line)?.chars().nth(self.column)
+        self.characters.get(self.column).copied()
     }
 
     /// The next character that is no white space, and where it is.
@@ -65,7 +68,7 @@ impl Source<'_> {
             let Some(found) = self.peek() else {
                 self.line += 1;
                 self.column = 0;
-                self.lines.get(self.line)?;
+                self.characters = self.lines.get(self.line)?.chars().collect();
                 continue;
             };
             let here = self.here();

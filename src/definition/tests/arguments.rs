@@ -147,3 +147,21 @@ fn a_run_needs_somewhere_to_deliver() {
     let problems = job.prepare(&Json::empty_object(), &account(), &[], Millis(0)).unwrap_err();
     assert_eq!(problems.to_string(), "webhook_id: is missing\n  hint: the id of the webhook to deliver to");
 }
+
+/// Names that a job brings into the context itself are no slips, however near to another they are.
+#[test]
+fn elements_of_loops_and_added_keys_may_have_any_name() {
+    let read = |resources: serde_json::Value| {
+        let body = json!({"id": "j", "integration_name": "x", "resources": resources});
+        SyncJob::from_document(&Document::new(Kind::SyncJob, &body).unwrap()).map(|_| ())
+    };
+    let looped = json!([{"resource": "a", "loop_on": "arg", "query": {"id": "{{arg.id}}"}}]);
+    assert_eq!(read(looped), Ok(()));
+    let added = json!([
+        {"resource": "a"},
+        {"name": "add", "type": "add_context", "depends_on": "a", "config": {"expression": "{'resource': {'id': 1}}"}},
+        {"name": "b", "resource": "b", "depends_on": "add", "query": {"id": "{{resource.id}}"}, "run_if": "resource.id > 0"}
+    ]);
+    assert_eq!(read(added), Ok(()));
+    assert!(read(json!([{"resource": "a", "query": {"id": "{{arg.id}}"}}])).is_err());
+}

@@ -202,3 +202,60 @@ fn destinations_choose_webhooks_from_arguments() {
     assert_eq!(self::job("graph-09-changes").fixed_webhooks().collect::<Vec<_>>(), ["backend"]);
     assert!(!self::job("graph-15-without-destinations").has_destinations());
 }
+
+/// Every member of every job, taken out or replaced by what may not stand there: each is read or refused with words.
+#[test]
+fn whatever_is_written_is_read_or_refused_with_words() {
+    let files = files();
+    let env = |_: &str| Some("https://dummy.example".to_owned());
+    let documents =
+        read_files(files.iter().map(|(name, text)| (name.as_str(), text.as_str())), &env).unwrap();
+    let strange = serde_json::json!([null, true, 7, -1, "x", "", "{{a", "(", [], {}, ["x"], [[]], {"x": 1}, {"a": {"b": []}}]);
+    let (mut read, mut refused) = (0, 0);
+    for document in documents.iter().filter(|document| document.kind == Kind::SyncJob) {
+        let mut pointers = Vec::new();
+        places(&document.body, String::new(), &mut pointers);
+        for pointer in pointers {
+            for value in strange.as_array().unwrap() {
+                let mut body = document.body.clone();
+                *body.pointer_mut(&pointer).unwrap() = value.clone();
+                let Ok(changed) = Document::new(Kind::SyncJob, &body) else { continue };
+                match SyncJob::from_document(&changed) {
+                    Ok(job) => {
+                        read += 1;
+                        assert!(!job.outline().is_empty());
+                    }
+                    Err(problems) => {
+                        refused += 1;
+                        let told = problems.to_string();
+                        assert!(!told.contains("report this as a bug"), "{pointer} = {value}: {told}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(read > 500 && refused > 5000, "{read} read, {refused} refused");
+}
+
+fn places(value: &serde_json::Value, here: String, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(members) => {
+            for (key, value) in members {
+                places(value, format!("{here}/{}", key.replace('~', "~0").replace('/', "~1")), found);
+            }
+        }
+        serde_json::Value::Array(elements) => {
+            elements
+                .iter()
+                .enumerate()
+                .for_each(|(index, value)| places(value, format!("{here}/{index}"), found));
+        }
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => {}
+    }
+    if !here.is_empty() {
+        found.push(here);
+    }
+}

@@ -138,7 +138,9 @@ impl Machine {
             meta.truncate(meta.len() - 1);
             meta.push_str(&format!(",\"changes\":{changes}}}"));
         }
-        let envelope = self.envelope(*destination, EventType::Record, seq, self.checkpoint.at);
+        let step = self.next_step(*destination) + before;
+        let ordinal = if self.checkpoint.numbered { seq } else { step };
+        let envelope = self.envelope(*destination, EventType::Record, ordinal, self.checkpoint.at);
         let (id, body) = envelope.seal_records(&node.resource, batch, &meta);
         (id, body, seq)
     }

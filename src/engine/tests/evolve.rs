@@ -31,6 +31,7 @@ fn full() -> Value {
             "frames": [{ "node": 4, "cursor": "start", "page": 1 }],
         },
         "spools": [{ "node": 5, "stages": ["s20"], "records": 3, "bytes": 90, "overfull": true }],
+        "numbered": true,
         "remembered": 2,
         "destinations": [{ "webhook": "backend", "step": 212, "seq": 207 }],
         "outbox": [{

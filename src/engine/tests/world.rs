@@ -11,13 +11,15 @@ use crate::clock::Millis;
 use crate::definition::job::ErrorHandling;
 use crate::definition::webhook::EventType;
 use crate::engine::checkpoint::Checkpoint;
-use crate::engine::machine::{Effect, Gate, Machine, Mark, Recall, Remembered, RunFacts, WebhookFacts};
+use crate::engine::machine::{Effect, Gate, Machine, Remembered, RunFacts, WebhookFacts};
 use crate::engine::plan::Plan;
 use crate::engine::seam::{
     Cursor, Delivery, DeliveryError, FetchError, FetchErrorKind, FetchRequest, Page, Verdict,
 };
 use crate::json::{self, Json};
 use crate::run::{Outcome, Status};
+
+mod memory;
 
 use super::plans::{draw, pages, random_facts, random_plan, record_ids};
 
@@ -284,40 +286,6 @@ impl World {
         let marks = changes.marks.clone();
         marks.iter().for_each(|mark| self.mark(mark));
         self.saved = Some(serde_json::to_string(machine.checkpoint()).expect("a checkpoint is JSON"));
-    }
-
-    fn recall(&self, what: &Recall) -> Option<Json> {
-        let of = |set: &String| self.sets.get(set);
-        match what {
-            Recall::State { state_key, key } => self.cells.get(&(state_key.clone(), key.clone())).cloned()?,
-            Recall::Known { set, ids } => {
-                let known = |id: &String| of(set)?.get(id).map(|(digest, _)| digest.clone());
-                Some(Json::of(&ids.iter().map(known).collect::<Vec<_>>()))
-            }
-            Recall::Before { set, order, most } => {
-                let before = of(set).into_iter().flatten().filter(|(_, (_, own))| own < order);
-                Some(Json::of(&before.map(|(id, _)| id).take(*most).collect::<Vec<_>>()))
-            }
-            Recall::Size { set } => Some(Json::of(&of(set).map_or(0, BTreeMap::len))),
-            Recall::Watermark { set } => self.watermarks.get(set).cloned(),
-        }
-    }
-
-    fn mark(&mut self, mark: &Mark) {
-        match mark.clone() {
-            Mark::Seen { set, id, digest, order } => {
-                self.sets.entry(set).or_default().insert(id, (digest, order));
-            }
-            Mark::Gone { set, id } => {
-                self.sets.entry(set).or_default().remove(&id);
-            }
-            Mark::Trim { set, from } => {
-                self.sets.entry(set).or_default().retain(|_, (_, order)| *order >= from)
-            }
-            Mark::Watermark { set, value } => {
-                self.watermarks.insert(set, value);
-            }
-        }
     }
 
     pub(super) fn resume(&mut self) {

@@ -39,7 +39,7 @@ pub(super) fn argument(name: &str, spot: &Spot<'_>) -> Option<Argument> {
     }
     let schema = Json::of(&Value::Object(members));
     let default = default?;
-    if let (Some(spot), Some(default)) = (fields_member(spot, "default"), &default) {
+    if let Some(default) = &default {
         let (steps, found) = (vec!["default".to_owned()], violations(&schema, default));
         for (_, message, hint) in &found {
             spot.problem_at(
@@ -60,10 +60,6 @@ pub(super) fn argument(name: &str, spot: &Spot<'_>) -> Option<Argument> {
         format: own?.map(str::to_owned),
         schema,
     })
-}
-
-fn fields_member<'s, 'c>(spot: &'s Spot<'c>, name: &str) -> Option<&'s Spot<'c>> {
-    spot.value().get(name).map(|_| spot)
 }
 
 /// A schema within an argument's.
@@ -89,7 +85,7 @@ fn nested(spot: &Spot<'_>, depth: usize) -> Option<()> {
 
 /// Whether all but `required`, `default`, `description` and `format` is understood.
 fn check(fields: &Fields<'_>, depth: usize) -> Option<()> {
-    fields.ignore(&["title", "examples", "$comment"]);
+    fields.ignore(&["title", "label", "examples", "$comment"]);
     let types = fields.maybe("type", types);
     let values = fields.maybe("enum", |spot| {
         let filled = !spot.list()?.is_empty();
@@ -266,10 +262,7 @@ fn is_of(wanted: &Value, value: &Value) -> bool {
         "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
         name => name == type_word(value),
     };
-    match wanted {
-        Value::Array(names) => names.iter().any(one),
-        name => one(name),
-    }
+    wanted.as_array().map_or_else(|| one(wanted), |names| names.iter().any(one))
 }
 
 fn type_word(value: &Value) -> &'static str {
@@ -293,9 +286,9 @@ fn type_names(wanted: &Value) -> String {
         "object" => "an object",
         _ => "nothing",
     };
-    match wanted {
-        Value::Array(names) => names.iter().map(name).collect::<Vec<_>>().join(" or "),
-        one => name(one).to_owned(),
+    match wanted.as_array() {
+        Some(names) => names.iter().map(name).collect::<Vec<_>>().join(" or "),
+        None => name(wanted).to_owned(),
     }
 }
 
@@ -303,6 +296,8 @@ fn type_of(value: &Value) -> String {
     match value {
         Value::Number(number) if number.is_f64() => "a decimal".to_owned(),
         Value::Bool(value) => value.to_string(),
-        other => type_names(&Value::from(type_word(other))),
+        Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            type_names(&Value::from(type_word(value)))
+        }
     }
 }

@@ -8,6 +8,9 @@ use super::{flow, request};
 use crate::definition::check::{Fields, Spot};
 use crate::definition::is_plain_name;
 
+/// The most nodes that one may depend on, or take from.
+const NAMES_MAX: usize = 50;
+
 /// The name of a node where another one refers to it.
 pub(in super::super) struct Named<'c> {
     pub(in super::super) spot: Spot<'c>,
@@ -118,6 +121,10 @@ pub(super) fn names<'c>(spot: &Spot<'c>) -> Option<Vec<Named<'c>>> {
             vec![spot.clone()]
         }
     };
+    if spots.len() > NAMES_MAX {
+        spot.problem(&format!("at most {NAMES_MAX} nodes can be named here"), None);
+        return None;
+    }
     let mut found: Vec<Named<'c>> = Vec::new();
     let mut good = true;
     for spot in spots {

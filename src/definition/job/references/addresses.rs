@@ -4,24 +4,27 @@ use super::super::{Node, NodeKind};
 
 /// The nodes above the one at `index`, the nearest first; for a destination those whose records it takes, and above.
 pub(in super::super) fn ancestors(nodes: &[Node], index: usize) -> Vec<usize> {
-    let mut found = Vec::new();
-    let mut queue = parents(nodes, index);
+    let mut seen = vec![false; nodes.len()];
+    let mut found = unseen(parents(nodes, index), &mut seen);
     let mut next = 0;
-    while let Some(&parent) = queue.get(next) {
+    while let Some(&parent) = found.get(next) {
         next += 1;
-        if !found.contains(&parent) {
-            found.push(parent);
-            queue.extend(parents(nodes, parent));
-        }
+        found.extend(unseen(parents(nodes, parent), &mut seen));
     }
     found
 }
 
-fn parents(nodes: &[Node], index: usize) -> Vec<usize> {
+/// Those that were not seen before; now they are.
+fn unseen(indexes: &[usize], seen: &mut [bool]) -> Vec<usize> {
+    let mut take = |index: &usize| seen.get_mut(*index).is_some_and(|seen| !std::mem::replace(seen, true));
+    indexes.iter().copied().filter(|index| take(index)).collect()
+}
+
+fn parents(nodes: &[Node], index: usize) -> &[usize] {
     match nodes.get(index) {
-        Some(Node { kind: NodeKind::Destination(destination), .. }) => destination.takes.clone(),
-        Some(node) => node.parents.clone(),
-        None => Vec::new(),
+        Some(Node { kind: NodeKind::Destination(destination), .. }) => &destination.takes,
+        Some(node) => &node.parents,
+        None => &[],
     }
 }
 
@@ -46,7 +49,8 @@ pub(super) fn shown(nodes: &[Node], index: usize) -> String {
 
 fn addresses(nodes: &[Node], index: usize) -> Vec<Vec<&str>> {
     let mut found = Vec::new();
-    let mut queue = vec![index];
+    let mut seen = vec![false; nodes.len()];
+    let mut queue = unseen(&[index], &mut seen);
     let mut next = 0;
     while let Some(&here) = queue.get(next) {
         next += 1;
@@ -72,11 +76,8 @@ fn addresses(nodes: &[Node], index: usize) -> Vec<Vec<&str>> {
             }
             NodeKind::Destination(_) | NodeKind::Event(_) => false,
         };
-        let above = node.parents.iter().filter(|_| passes);
-        for parent in above {
-            if !queue.contains(parent) {
-                queue.push(*parent);
-            }
+        if passes {
+            queue.extend(unseen(&node.parents, &mut seen));
         }
     }
     found

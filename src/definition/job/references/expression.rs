@@ -35,7 +35,7 @@ enum Before {
 struct Scanner<'s> {
     source: &'s str,
     at: usize,
-    /// For each open bracket whether names in it speak of the root.
+    /// For each open bracket whether names in it speak of the root; those around it included.
     stack: Vec<bool>,
     before: Before,
     found: Vec<Read>,
@@ -47,7 +47,7 @@ impl<'s> Scanner<'s> {
     }
 
     fn at_root(&self) -> bool {
-        self.stack.iter().all(|root| *root)
+        self.stack.last().copied().unwrap_or(true)
     }
 
     fn step(&mut self) {
@@ -84,19 +84,22 @@ impl<'s> Scanner<'s> {
 
     fn punctuation(&mut self, c: char) {
         match c {
-            '(' => self.stack.push(!matches!(self.before, Before::Dot | Before::Sort)),
+            '(' => self.stack.push(self.at_root() && !matches!(self.before, Before::Dot | Before::Sort)),
             // The body of a function stands behind a parenthesis, as does a grouping.
-            '[' | '{' => self.stack.push(!matches!(self.before, Before::Dot | Before::Value)),
+            '[' | '{' => {
+                self.stack.push(self.at_root() && !matches!(self.before, Before::Dot | Before::Value))
+            }
             ')' | ']' | '}' => drop(self.stack.pop()),
             _ => {}
         }
         self.before = match c {
             '.' => Before::Dot,
             '^' => Before::Sort,
-            ')' | ']' | '}' | '*' | '%'
-                if self.before != Before::Value || c == ')' || c == ']' || c == '}' =>
-            {
-                if matches!(c, '*' | '%') { Before::Operator } else { Before::Value }
+            ')' | ']' | '}' => Before::Value,
+            // A wildcard where a value may stand (`**` too), else an operator.
+            '*' | '%' if self.before != Before::Value => {
+                self.at += usize::from(self.rest().starts_with("**"));
+                Before::Value
             }
             _ => Before::Operator,
         };
@@ -203,6 +206,7 @@ mod tests {
         assert_eq!(paths("$match(args.a, /args.b/)"), ["args.a"]);
         assert_eq!(paths("args.a ? args.b : args.c"), ["args.a", "args.b", "args.c"]);
         assert_eq!(paths("resources.a - b"), ["resources.a", "b"]);
+        assert_eq!(paths("args.a * args.b % args.c"), ["args.a", "args.b", "args.c"]);
     }
 
     #[test]
@@ -210,6 +214,7 @@ mod tests {
         assert_eq!(paths("resources.a[args.x = 1].(args.y)"), ["resources.a"]);
         assert_eq!(paths("resources.a{args.k: args.v}"), ["resources.a"]);
         assert_eq!(paths("resources.a^(args.x)"), ["resources.a"]);
+        assert_eq!(paths("*[args.x] and **{args.y: 1}"), [""; 0]);
         assert_eq!(paths("$map(resources.a, function($r) { args.x })"), ["resources.a"]);
         assert_eq!(paths("$.args.x & $$.args.y & $r.args.z"), [""; 0]);
     }

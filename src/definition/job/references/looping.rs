@@ -47,10 +47,9 @@ fn near<'j>(job: &'j SyncJob, name: &str) -> Option<&'j str> {
 fn no_list(job: &SyncJob, rest: &[String], shown: &str) -> Option<Refusal> {
     let [name] = rest else { return None };
     let kind = find(job, name)?.schema.get(&["type"])?;
-    let may_be_list = match serde_json::from_str(kind.as_str()).ok()? {
-        Value::Array(types) => types.iter().any(|kind| kind == "array"),
-        kind => kind == "array",
-    };
+    let types: Value = serde_json::from_str(kind.as_str()).ok()?;
+    let may_be_list =
+        types.as_array().map_or(types == "array", |types| types.iter().any(|kind| kind == "array"));
     (!may_be_list).then(|| Refusal {
         message: format!("{shown} is declared as {kind}, and loop_on needs a list"),
         hint: format!("declare it as one: {name}: {{ type: array }}"),
