@@ -15,6 +15,7 @@
 
 mod check;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -145,19 +146,33 @@ impl Store {
             let mut call = self.scripts.errands.key(&prefix);
             call.arg(ERRANDS).arg(u64::try_from(AGAIN.as_millis()).unwrap_or(u64::MAX));
             let errands: Vec<String> = self.call(&call, Duration::ZERO).await?;
-            // One after the other: who asks first is first.
+            let mut by_key: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
             for text in &errands {
-                if let Some(errand) = Errand::parse(text) {
-                    self.run_errand(&errand).await?;
-                }
-                let mut strike = redis::cmd("ZREM");
-                strike.arg(format!("{prefix}errands")).arg(text);
-                self.look::<u64>(&strike, Duration::ZERO).await?;
-                done += 1;
+                let key = Errand::parse(text).map_or("", |errand| errand.key);
+                by_key.entry(key).or_default().push(text);
+            }
+            // Those of one key one after the other: who asks first is first. A key whose slot is away keeps no other.
+            let runs = by_key.into_values().map(|errands| self.run_in_order(&prefix, errands));
+            for result in join_all(runs).await {
+                done += result?;
             }
             if errands.len() < ERRANDS {
                 break;
             }
+        }
+        Ok(done)
+    }
+
+    /// Runs errands and strikes them out. Returns how many.
+    async fn run_in_order(&self, prefix: &str, errands: Vec<&String>) -> Result<usize, StoreError> {
+        let done = errands.len();
+        for text in errands {
+            if let Some(errand) = Errand::parse(text) {
+                self.run_errand(&errand).await?;
+            }
+            let mut strike = redis::cmd("ZREM");
+            strike.arg(format!("{prefix}errands")).arg(text);
+            self.look::<u64>(&strike, Duration::ZERO).await?;
         }
         Ok(done)
     }

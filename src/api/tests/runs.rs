@@ -79,7 +79,7 @@ async fn arguments_stay_as_they_were_written() {
 #[tokio::test]
 async fn a_request_is_refused_with_everything_that_is_wrong() {
     let fixture = Fixture::applied().await;
-    let body = json!({ "sync_jobid": "full", "args": [1], "error_handling": "stop", "webhook_id": 7, "super_query": "apac" });
+    let body = json!({ "sync_jobid": "full", "args": [1], "error_handling": "stop", "webhook_id": 7, "resources": [] });
     let (status, answer) = fixture.post("/sync-job-run", &body).await;
     assert_eq!(status, 422);
     let details = answer["details"].as_array().unwrap();
@@ -90,7 +90,7 @@ async fn a_request_is_refused_with_everything_that_is_wrong() {
     assert_eq!(of("sync_job_id")["message"], "is missing");
     assert_eq!(of("integrated_account_id")["message"], "is missing");
     assert!(of("error_handling")["message"].as_str().unwrap().contains("fail_fast"));
-    assert_eq!(of("super_query")["message"], "is not supported yet");
+    assert_eq!(of("resources")["message"], "is not supported yet");
     assert!(of("args")["hint"].is_string() && of("webhook_id")["message"].is_string());
 
     let body = json!({ "sync_job_id": "ful", "integrated_account_id": "nobody", "webhook_id": "none" });
@@ -98,6 +98,35 @@ async fn a_request_is_refused_with_everything_that_is_wrong() {
     assert_eq!((status, answer["details"].as_array().unwrap().len()), (422, 3));
     assert_eq!(answer["details"][0]["hint"], "did you mean \"full\"?");
     assert_eq!(fixture.get("/sync-job-run").await.1["result"], json!([]));
+}
+
+#[tokio::test]
+async fn a_run_brings_keys_of_its_own_and_its_replay_keeps_them() {
+    let fixture = Fixture::applied().await;
+    let mut first = wanted();
+    first["mutex_key"] = json!("shared {{as it stands}}");
+    first["state_key"] = json!("acme");
+    let (status, run) = fixture.post("/sync-job-run", &first).await;
+    assert_eq!(status, 201, "{run}");
+    assert_eq!((&run["mutex_key"], &run["state_key"]), (&first["mutex_key"], &first["state_key"]));
+    // Of the same job and account, it waits for that mutex first.
+    let (_, second) = fixture.post("/sync-job-run", &first).await;
+    let (_, runs) = fixture.get("/sync-job-run").await;
+    assert_eq!(
+        (runs["result"][0]["id"].as_str(), runs["result"].as_array().unwrap().len()),
+        (second["id"].as_str(), 2)
+    );
+    let mut forced = first.clone();
+    forced["force"] = json!(true);
+    let (_, forced) = fixture.post("/sync-job-run", &forced).await;
+    assert_eq!((&forced["force"], &forced["reason"]), (&json!(true), &Value::Null));
+    fixture.delete(&format!("/sync-job-run/{}", id(&run))).await;
+    let (_, replay) = fixture.post(&format!("/sync-job-run/{}/replay", id(&run)), &json!({})).await;
+    assert_eq!((&replay["mutex_key"], &replay["state_key"]), (&first["mutex_key"], &first["state_key"]));
+    let mut long = wanted();
+    long["state_key"] = json!("x".repeat(513));
+    let (status, answer) = fixture.post("/sync-job-run", &long).await;
+    assert_eq!((status, &answer["details"][0]["path"]), (422, &json!("state_key")));
 }
 
 #[tokio::test]

@@ -23,12 +23,20 @@ async fn a_primary_of_a_cluster_that_is_killed_is_replaced_and_no_run_is_lost() 
     group.wait_for_role(victim + 3, "master").await;
     assert_all_completed(&mut cluster, &runs, killed).await;
     measure::report_stall("cluster", &cluster, killed);
-    // What is new goes everywhere.
+    // What is new goes everywhere, also what must be said across the nodes: these take turns.
     let mut again = Vec::new();
     for number in 0..4 {
-        again.push(cluster.api.push("nested", &account(number), "backend").await);
+        let wanted = serde_json::json!({ "sync_job_id": "nested", "integrated_account_id": account(number),
+            "webhook_id": "backend", "mutex_key": "shared" });
+        again.push(cluster.api.push_with(wanted).await);
     }
     assert_all_completed(&mut cluster, &again, killed).await;
+    let mut turns = cluster.receiver.read(|ledger| {
+        let of = |run: &Option<String>| run.clone().filter(|run| again.contains(run));
+        ledger.requests.iter().filter_map(|request| of(&request.run)).collect::<Vec<_>>()
+    });
+    turns.dedup();
+    assert_eq!(turns, again, "each has its turn, and one after the other");
 }
 
 #[tokio::test]

@@ -156,14 +156,13 @@ async fn a_trim_of_any_size_forgets_at_once_and_removes_little_by_little() {
 #[tokio::test]
 async fn what_an_account_remembers_goes_with_it_and_what_nobody_uses_goes_by_age() {
     let mut memory = Memory::start().await;
-    let (audit, sweep) = (async |memory: &Memory| memory.bench.store.audit().await.unwrap(), {
-        async |memory: &Memory| {
-            let mut sweep = rapidbridge::store::audit::Sweep::default();
-            for _ in 0..20 {
-                memory.bench.store.sweep(&mut sweep).await.unwrap();
-            }
+    let audit = async |memory: &Memory| memory.bench.store.audit().await.unwrap();
+    let sweep = async |memory: &Memory| {
+        let mut sweep = rapidbridge::store::audit::Sweep::default();
+        for _ in 0..20 {
+            memory.bench.store.sweep(&mut sweep).await.unwrap();
         }
-    });
+    };
     let value = Json::null();
     let sets: Vec<String> = (0..130).map(|number| format!("set-{number}")).collect();
     for set in &sets {
