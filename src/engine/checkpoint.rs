@@ -36,6 +36,9 @@ pub struct Checkpoint {
     /// What spools have collected and not passed on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spools: Vec<Spooled>,
+    /// State cells that are known everywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cells: Vec<Cell>,
     /// Whether a page's id takes its number; of runs that earlier versions began it takes the step, so that a page in
     /// flight keeps its id.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -270,6 +273,18 @@ pub struct Aside {
     pub root: usize,
     /// [`Checkpoint::frames`] as they were.
     pub frames: Vec<Frame>,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// A state cell that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cell {
+    /// The node that read it.
+    pub node: usize,
+    /// The stage that holds what it brought.
+    pub stage: String,
     /// What a later version keeps beside these.
     #[serde(flatten)]
     pub unknown: Unknown,

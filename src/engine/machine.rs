@@ -108,6 +108,8 @@ pub struct Machine {
     branches: BTreeMap<String, Branch>,
     /// The elements that the frames' requests loop on, by the frame's level.
     loops: BTreeMap<usize, Arc<Vec<Json>>>,
+    /// State cells that are known everywhere, by node: `{"value": …}`.
+    cells: BTreeMap<usize, Json>,
     /// A batch that is being delivered; made again after a crash.
     held: Option<Held>,
     /// A page whose records are being compared with what is known.
@@ -164,6 +166,7 @@ impl Machine {
             moment: None,
             aside: None,
             spools: Vec::new(),
+            cells: Vec::new(),
             numbered: true,
             remembered: 0,
             frames: plan.roots.first().map(|&root| Frame::start(root)).into_iter().collect(),
@@ -194,6 +197,7 @@ impl Machine {
             stages: BTreeMap::new(),
             branches: BTreeMap::new(),
             loops: BTreeMap::new(),
+            cells: BTreeMap::new(),
             held: None,
             arrived: None,
             arriving: 0,
@@ -247,6 +251,11 @@ impl Machine {
             let branch = Branch::read(bytes).ok_or_else(|| damaged(&descent.stage))?;
             branches.insert(descent.stage.clone(), branch);
         }
+        let mut cells = BTreeMap::new();
+        for cell in &checkpoint.cells {
+            let bytes = stages.get(&cell.stage).ok_or_else(|| damaged(&cell.stage))?;
+            cells.insert(cell.node, serde_json::from_slice(bytes).map_err(|_| damaged(&cell.stage))?);
+        }
         let staged = checkpoint.outbox.iter().chain(&checkpoint.terminal);
         let staged = staged.flat_map(|staged| std::iter::once(&staged.stage).chain(&staged.marks));
         for name in staged.chain(checkpoint.spools.iter().flat_map(|spool| &spool.stages)) {
@@ -263,6 +272,7 @@ impl Machine {
             stages,
             branches,
             loops: BTreeMap::new(),
+            cells,
             held: None,
             arrived: None,
             arriving: 0,

@@ -75,6 +75,17 @@ pub struct PlanNode {
     pub targets: Vec<Target>,
     /// How its batches are divided among deliveries.
     pub batch: Option<Batching>,
+    /// The paths (after `resources`) under which its records are found: those of the requests they came from, through
+    /// transforms and spools, and the node's own name.
+    pub addresses: Vec<Vec<String>>,
+    /// The spools that it joins: it is done when all of them are through, and sees what they collected.
+    pub joins: Vec<usize>,
+    /// The spools that nobody needs once it is through.
+    pub empties: Vec<usize>,
+    /// Whether a spool keeps what it collected when it has passed it on, for those that join it.
+    pub is_kept: bool,
+    /// Whether what it brings is found everywhere from then on: a state cell that is read first of all.
+    pub is_everywhere: bool,
     /// The nodes that are evaluated with each of its batches, in order.
     pub flows: Vec<usize>,
     /// The steps done for each record of a batch, in order.
@@ -250,15 +261,9 @@ impl Plan {
 }
 
 impl PlanNode {
-    /// If `path` (after `resources`) names this node's records, what is left of it: by the resource's path
-    /// (`ticketing.tickets.id`) or by the node's name (`tickets.id`).
+    /// If `path` (after `resources`) names this node's records, what is left of it.
     pub fn strip<'p>(&self, path: &'p [String]) -> Option<&'p [String]> {
-        let by_resource: Vec<&str> = self.resource.split('/').collect();
-        let by_name = [self.name.as_str()];
-        [by_resource.as_slice(), by_name.as_slice()].into_iter().find_map(|prefix| {
-            let matches = path.len() >= prefix.len() && prefix.iter().zip(path).all(|(a, b)| a == b);
-            matches.then(|| &path[prefix.len()..])
-        })
+        self.addresses.iter().find_map(|address| path.strip_prefix(address.as_slice()))
     }
 
     /// The request, when it is one.

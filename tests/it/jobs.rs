@@ -51,7 +51,9 @@ fn apply(cluster: &Cluster, folder: &Path) {
     let jobs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jobs");
     let output = Command::new(env!("CARGO_BIN_EXE_rapidbridge"))
         .args(["--api-url", &cluster.api.urls[0], "apply", "--yes", "-f"])
-        .args([jobs.as_path(), folder])
+        .arg(jobs)
+        .arg("-f")
+        .arg(folder)
         .env_clear()
         .envs([("RAPIDBRIDGE_TOKEN", TOKEN), ("HELPDESK_TOKEN", cluster.helpdesk.settings().token.as_str())])
         .envs([("HELPDESK_URL", cluster.helpdesk.url()), ("WEBHOOK_URL", cluster.receiver.url())])

@@ -224,6 +224,9 @@ impl Judge<'_> {
         let rest = path.get(1..).unwrap_or_default();
         let nodes = &self.0.nodes;
         let mut above = ancestors(nodes, index);
+        // A cell that is read before anything else is known everywhere.
+        let is_cell = |node: &Node| matches!(node.kind, NodeKind::GetState { .. }) && node.parents.is_empty();
+        above.extend((0..nodes.len()).filter(|other| *other != index && is_cell(&nodes[*other])));
         if with_own {
             above.insert(0, index);
         }

@@ -77,6 +77,10 @@ impl Machine {
             }
         };
         let status = outcome.status;
+        if status == Status::Completed {
+            let cells = std::mem::take(&mut self.checkpoint.cells);
+            cells.iter().for_each(|cell| self.drop_stage(&cell.stage));
+        }
         self.checkpoint.outcome = Some(outcome);
         self.checkpoint.limit = None;
         self.checkpoint.trouble = None;

@@ -112,15 +112,15 @@ impl Machine {
             self.below(index, &records, passing.context, false, out);
         }
         for flow in &node.flows {
-            self.flow(index, *flow, passing, out);
+            self.flow(Some(index), *flow, passing, out);
         }
     }
 
-    /// A batch of `from` reaches the flow at `index`.
-    fn flow(&self, from: usize, index: usize, passing: Passing<'_>, out: &mut Expansion) {
+    /// A batch of `from` reaches the flow at `index`. Without `from` it is a step, which sees what it joins.
+    fn flow(&self, from: Option<usize>, index: usize, passing: Passing<'_>, out: &mut Expansion) {
         let node = &self.plan.nodes[index];
-        let layer = Layer::batch(from, passing.batch, passing.single, passing.context);
-        let view = View::new(self).with(&layer);
+        let layer = from.map(|from| Layer::batch(from, passing.batch, passing.single, passing.context));
+        let view = layer.as_ref().map_or(View::new(self), |layer| View::new(self).with(layer));
         if let PlanKind::Spool(collects) = &node.kind {
             return self.collect(index, *collects, passing.batch, out);
         }
@@ -177,9 +177,8 @@ impl Machine {
     pub(super) fn computed_step(&self, index: usize) -> Expansion {
         let mut out = Expansion::default();
         let nothing = Batch::of_json("{}".to_owned());
-        // As a flow of nothing: the node is not its own source, but nothing else is seen under its name.
         self.flow(
-            index,
+            None,
             index,
             Passing { batch: &nothing, single: true, context: None, changes: None },
             &mut out,

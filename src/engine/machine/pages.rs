@@ -123,7 +123,7 @@ impl Machine {
         let single = batch.len() == 1 && !self.plan.nodes[step].lists();
         let mut expansion = self.expand(step, &batch, single, changes.as_deref());
         expansion.marks.extend(marks);
-        if matches!(self.plan.nodes[step].kind, PlanKind::Spool(_)) {
+        if matches!(self.plan.nodes[step].kind, PlanKind::Spool(_)) && !self.plan.nodes[step].is_kept {
             expansion.emptied.push(step);
         }
         self.hold(Held { brought, added, ..Held::of(expansion, then) }, replayable, now);

@@ -73,6 +73,7 @@ impl Machine {
                 }
                 self.checkpoint.frames.pop();
                 self.loops.remove(&self.checkpoint.frames.len());
+                plan.nodes[own].empties.iter().for_each(|spool| self.empty_spool(*spool));
                 self.leave_step();
             } else {
                 break;
@@ -154,7 +155,11 @@ impl Machine {
             return Some(Ok(len));
         }
         let shown = path.join(".");
-        let Some(value) = View::outside(self, level).lookup(path) else {
+        let outside = View::outside(self, level);
+        // A bare name is looked for in the context, then among the arguments.
+        let argument = (path.len() == 1).then(|| ["args".to_owned(), path[0].clone()]);
+        let value = outside.lookup(path).or_else(|| outside.lookup(argument.as_ref()?));
+        let Some(value) = value else {
             return Some(Err(format!("loop_on: there is no {shown:?}; it must name an array")));
         };
         let elements: Vec<Json> = match value.as_str().as_bytes().first() {

@@ -128,13 +128,16 @@ impl<'m> View<'m> {
 
     /// The layers, the nearest first: a node with its record or batch, and what was added to the context there.
     fn layers(self) -> impl Iterator<Item = (usize, Json, Option<Json>)> {
+        let machine = self.machine;
         let near = self.layer.map(|layer| (layer.node, layer.value.clone(), layer.context.clone()));
-        let frames = self.machine.checkpoint.frames[..self.frames].iter().rev();
-        let far = frames.filter_map(move |frame| {
-            let descent = frame.descent.as_ref()?;
-            self.machine.at_hand(frame.node, descent)
+        let frames = machine.checkpoint.frames[..self.frames].iter().rev();
+        let far = frames.flat_map(move |frame| {
+            let record = frame.descent.as_ref().and_then(|descent| machine.at_hand(frame.node, descent));
+            let joined = machine.plan.nodes[frame.node].joins.iter().map(|spool| machine.collected(*spool));
+            record.into_iter().chain(joined.collect::<Vec<_>>())
         });
-        near.into_iter().chain(far)
+        let everywhere = machine.cells.iter().map(|(node, value)| (*node, value.clone(), None));
+        near.into_iter().chain(far).chain(everywhere)
     }
 
     /// The elements that requests loop on, the nearest first: their path and the element.
@@ -178,9 +181,9 @@ impl<'m> View<'m> {
         set("total_records_size", &|| Json::of(&machine.records_read()));
         if expression.may_read("resources") {
             for (node, value, _) in layers.iter().rev() {
-                let node = &machine.plan.nodes[*node];
-                for address in [node.resource.split('/').collect::<Vec<_>>(), vec![node.name.as_str()]] {
-                    context.set(&[&["resources"], address.as_slice()].concat(), value.clone());
+                for address in &machine.plan.nodes[*node].addresses {
+                    let path = std::iter::once("resources").chain(address.iter().map(String::as_str));
+                    context.set(&path.collect::<Vec<_>>(), value.clone());
                 }
             }
         }
@@ -188,6 +191,12 @@ impl<'m> View<'m> {
             context.set(&["payload"], payload.clone());
         }
         for (path, element) in self.elements().collect::<Vec<_>>().into_iter().rev() {
+            if let [name] = path
+                && machine.run.request.args.get(path).is_some()
+                && expression.may_read("args")
+            {
+                context.set(&["args", name], element.clone());
+            }
             if path.first().is_some_and(|root| expression.may_read(root)) {
                 context.set(path, element);
             }
@@ -200,7 +209,9 @@ impl Scope for View<'_> {
     fn lookup(&self, path: &[String]) -> Option<Json> {
         let machine = self.machine;
         for (looped, element) in self.elements() {
-            if let Some(rest) = path.strip_prefix(looped) {
+            let of_argument = path.strip_prefix(&["args".to_owned()]).filter(|_| looped.len() == 1);
+            let rest = path.strip_prefix(looped).or_else(|| of_argument?.strip_prefix(looped));
+            if let Some(rest) = rest {
                 return element.get(rest);
             }
         }
@@ -235,6 +246,12 @@ impl Machine {
             branch.records.get(descent.index)?.clone()
         };
         Some((descent.branch.unwrap_or(node), value, branch.context.clone()))
+    }
+
+    /// What a spool collected, for a step that joins it.
+    fn collected(&self, spool: usize) -> (usize, Json, Option<Json>) {
+        let text = format!("[{}]", self.spool_texts(spool).join(","));
+        (spool, Json::parse(&text).unwrap_or_else(|_| Json::null()), None)
     }
 
     fn previous_run_date(&self) -> Json {

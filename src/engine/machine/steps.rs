@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::expand::{computed, node_error, unresolved};
@@ -11,13 +12,13 @@ use super::{Effect, Machine};
 use crate::clock::Millis;
 use crate::definition::job::Input;
 use crate::engine::batch::Batch;
-use crate::engine::checkpoint::{End, Frame};
+use crate::engine::checkpoint::{Cell, End, Frame};
 use crate::engine::context::Context;
 use crate::engine::plan::{PlanKind, Request};
 use crate::engine::seam::{FetchError, FetchRequest};
 use crate::engine::transition::{Recall, Remember, Remembered};
 use crate::id::AccountId;
-use crate::json::Json;
+use crate::json::{Json, Unknown};
 
 /// What was looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -318,6 +319,11 @@ impl Machine {
             },
         };
         let record = value.map_or_else(|| "{}".to_owned(), |value| format!("{{\"value\":{value}}}"));
+        if plan.nodes[index].is_everywhere {
+            let stage = self.put_new_stage(Bytes::from(record.clone()));
+            self.checkpoint.cells.push(Cell { node: index, stage, unknown: Unknown::default() });
+            self.cells.insert(index, Json::parse(&record).unwrap_or_else(|_| Json::null()));
+        }
         self.arrive(Arrival::step(Batch::of_json(record)), now);
     }
 

@@ -23,7 +23,7 @@ pub(super) fn plan(job: &SyncJob, integration: Option<&Integration>) -> Result<P
     let mut owners: Vec<usize> = (0..nodes.len()).map(|index| owner(job, index)).collect();
     direct(job, &mut nodes);
     for (index, node) in job.nodes.iter().enumerate() {
-        if is_flow(node) || matches!(node.kind, NodeKind::Spool { .. }) {
+        if is_flow(job, node) || matches!(node.kind, NodeKind::Spool { .. }) {
             node.parents.iter().for_each(|parent| nodes[*parent].flows.push(index));
         }
     }
@@ -41,9 +41,17 @@ pub(super) fn plan(job: &SyncJob, integration: Option<&Integration>) -> Result<P
     for index in 0..nodes.len() {
         nodes[index].keeps = Keeps::needed(&nodes, index);
     }
+    keep_for_joins(job, &mut nodes, sequences.values());
     let mut roots = of(Home::Root);
-    // What hangs on the start comes first, however the nodes were written.
-    roots.sort_by_key(|step| !matches!(nodes[*step].kind, PlanKind::Event(Moment::Start)));
+    // What hangs on the start comes first, and cells that are known everywhere, however the nodes were written.
+    roots.sort_by_key(|step| match nodes[*step].kind {
+        PlanKind::Event(Moment::Start) => 0,
+        PlanKind::GetState { .. } if job.nodes[*step].parents.is_empty() => 1,
+        _ => 2,
+    });
+    roots.iter().for_each(|step| {
+        nodes[*step].is_everywhere = matches!(nodes[*step].kind, PlanKind::GetState { .. });
+    });
     check_once(&nodes, &roots)?;
     Ok(Plan {
         roots,
@@ -90,6 +98,11 @@ fn plan_node(node: &Node, integration: Option<&Integration>) -> PlanNode {
         kind,
         targets: Vec::new(),
         batch,
+        addresses: Vec::new(),
+        joins: Vec::new(),
+        empties: Vec::new(),
+        is_kept: false,
+        is_everywhere: false,
         flows: Vec::new(),
         each_record: Vec::new(),
         each_batch: Vec::new(),
@@ -144,6 +157,16 @@ fn name_records(job: &SyncJob, nodes: &mut [PlanNode]) {
                 | NodeKind::DeleteState { .. } => {}
             }
         }
+        let path = |source: &usize| nodes[*source].resource.split('/').map(str::to_owned).collect();
+        let mut addresses: Vec<Vec<String>> = sources.iter().map(path).collect();
+        if !matches!(job.nodes[index].kind, NodeKind::AddContext { .. }) {
+            addresses.push(vec![job.nodes[index].name.clone()]);
+        }
+        addresses.extend(sources.iter().map(|source| vec![job.nodes[*source].name.clone()]));
+        addresses.extend(passed(job, index).into_iter().map(|through| vec![job.nodes[through].name.clone()]));
+        let mut known = std::collections::BTreeSet::new();
+        addresses.retain(|address| known.insert(address.clone()));
+        nodes[index].addresses = addresses;
         let Some((first, rest)) = sources.split_first().filter(|_| job.nodes[index].request().is_none())
         else {
             continue;
@@ -155,8 +178,64 @@ fn name_records(job: &SyncJob, nodes: &mut [PlanNode]) {
     }
 }
 
-fn is_flow(node: &Node) -> bool {
-    matches!(node.kind, NodeKind::Transform { .. } | NodeKind::AddContext { .. }) && !node.parents.is_empty()
+/// The transforms and spools that the records of `index` passed, up to the requests they came from.
+fn passed(job: &SyncJob, index: usize) -> Vec<usize> {
+    let passes = |node: &Node| matches!(node.kind, NodeKind::Transform { .. } | NodeKind::Spool { .. });
+    let adds = matches!(job.nodes[index].kind, NodeKind::AddContext { .. });
+    let mut found = Vec::new();
+    let mut open =
+        if adds || passes(&job.nodes[index]) { job.nodes[index].parents.clone() } else { Vec::new() };
+    while let Some(here) = open.pop() {
+        if job.nodes[here].request().is_none() && !found.contains(&here) {
+            found.push(here);
+            open.extend(&job.nodes[here].parents);
+        }
+    }
+    found.retain(|here| passes(&job.nodes[*here]));
+    found
+}
+
+fn is_flow(job: &SyncJob, node: &Node) -> bool {
+    let computes = matches!(node.kind, NodeKind::Transform { .. } | NodeKind::AddContext { .. });
+    computes && !node.parents.is_empty() && !is_join(job, node)
+}
+
+/// Whether a node joins spools: it depends on several nodes that pass on something once, and is done when all of them
+/// are through.
+fn is_join(job: &SyncJob, node: &Node) -> bool {
+    let once = |parent: &usize| match job.nodes[*parent].kind {
+        NodeKind::Spool { .. } | NodeKind::GetState { .. } | NodeKind::Event(_) => true,
+        NodeKind::Request(_)
+        | NodeKind::Transform { .. }
+        | NodeKind::AddContext { .. }
+        | NodeKind::Destination(_)
+        | NodeKind::UpdateState { .. }
+        | NodeKind::DeleteState { .. } => false,
+    };
+    node.parents.len() > 1 && node.parents.iter().all(once) && !matches!(node.kind, NodeKind::Spool { .. })
+}
+
+/// A spool that is joined keeps what it collected until the last step that joins it is through.
+fn keep_for_joins<'s>(
+    job: &SyncJob,
+    nodes: &mut [PlanNode],
+    sequences: impl Iterator<Item = &'s Vec<usize>>,
+) {
+    for sequence in sequences {
+        for &step in sequence {
+            let Some(node) = job.nodes.get(step).filter(|node| is_join(job, node)) else { continue };
+            let spools = node.parents.iter().copied().filter(|parent| sequence.contains(parent));
+            nodes[step].joins =
+                spools.filter(|parent| matches!(nodes[*parent].kind, PlanKind::Spool(_))).collect();
+        }
+        for &spool in sequence {
+            let last = sequence.iter().rev().find(|step| nodes[**step].joins.contains(&spool)).copied();
+            if let Some(last) = last {
+                nodes[spool].is_kept = true;
+                nodes[last].empties.push(spool);
+            }
+        }
+    }
 }
 
 /// The step that brings the batches of `index`: itself, or that of the first node it depends on.
@@ -164,7 +243,7 @@ fn owner(job: &SyncJob, index: usize) -> usize {
     let mut here = index;
     for _ in 0..job.nodes.len() {
         match job.nodes[here].parents.first() {
-            Some(parent) if is_flow(&job.nodes[here]) => here = *parent,
+            Some(parent) if is_flow(job, &job.nodes[here]) => here = *parent,
             Some(_) | None => break,
         }
     }
@@ -177,7 +256,7 @@ fn place(job: &SyncJob, nodes: &[PlanNode], index: usize) -> Result<Option<Place
     let parents = &node.parents;
     Ok(match &node.kind {
         NodeKind::Destination(_) => None,
-        NodeKind::Transform { .. } | NodeKind::AddContext { .. } if !parents.is_empty() => None,
+        _ if is_flow(job, node) => None,
         NodeKind::Event(Moment::Complete) => Some(Place::Top(Home::Complete)),
         NodeKind::Event(Moment::Error) => Some(Place::Top(Home::Error)),
         _ if parents.is_empty() => Some(Place::Top(Home::Root)),
@@ -245,6 +324,10 @@ fn request_place(job: &SyncJob, nodes: &[PlanNode], index: usize) -> Result<Plac
         };
         homes.extend(home.map(|home| (parent, home)));
     }
+    let of_records = homes.iter().any(|(_, home)| matches!(home, Home::EachRecord(_)));
+    if is_join(job, &job.nodes[index]) && !of_records {
+        return Ok(Place::After(parents.clone()));
+    }
     let (parent, home) = match homes.as_slice() {
         [] => return Ok(Place::After(parents.clone())),
         [one] => *one,
@@ -281,18 +364,20 @@ enum Use {
     Nothing,
 }
 
-/// What a request uses of a parent's batch, which is found under the names of `own`.
+/// What a request uses of a parent's batch, which is found under the names of `own`. A number after the name is a place
+/// in the batch, so it speaks of the whole.
 fn used(nodes: &[PlanNode], own: &[usize], reads: &Reads, request: Option<&job::Request>) -> Use {
     let rest = |path: &[String]| {
         let (root, rest) = path.split_first()?;
         let rest = (root == "resources").then_some(rest)?;
-        own.iter().find_map(|node| nodes[*node].strip(rest)).map(<[String]>::len)
+        let rest = own.iter().find_map(|node| nodes[*node].strip(rest))?;
+        Some(rest.first().is_some_and(|step| step.parse::<usize>().is_err()))
     };
     if request.and_then(|request| request.loop_on.as_ref()).is_some_and(|path| rest(path).is_some()) {
         return Use::Record;
     }
-    let used: Vec<usize> = reads.paths.iter().filter_map(|path| rest(path)).collect();
-    if reads.anything || used.iter().any(|steps| *steps > 0) {
+    let used: Vec<bool> = reads.paths.iter().filter_map(|path| rest(path)).collect();
+    if reads.anything || used.contains(&true) {
         Use::Record
     } else if used.is_empty() {
         Use::Nothing
@@ -359,6 +444,11 @@ fn merge(nodes: &mut Vec<PlanNode>) -> Vec<usize> {
                 kind: PlanKind::Spool(collects),
                 targets: vec![target],
                 batch,
+                addresses: Vec::new(),
+                joins: Vec::new(),
+                empties: Vec::new(),
+                is_kept: false,
+                is_everywhere: false,
                 flows: Vec::new(),
                 each_record: Vec::new(),
                 each_batch: Vec::new(),

@@ -152,6 +152,66 @@ fn a_spool_of_two_parents_joins_them() {
     assert_eq!(told(&world), expected);
 }
 
+/// A transform that depends on two spools sees both, once; within each parent's record, too.
+#[test]
+fn spools_are_joined_by_whoever_depends_on_them() {
+    let join = |name: &str, parents: &[usize], source: &str| {
+        node(name, parents, NodeKind::Transform { expression: expression(source), persist: true })
+    };
+    let world = run(vec![
+        asks("users", &[], Request { persist: false, ..request("users") }),
+        asks("tickets", &[], Request { persist: false, ..request("tickets") }),
+        node("us", &[0], NodeKind::Spool { persist: false, records_max: 1000, bytes_max: 1 << 20 }),
+        node("ts", &[1], NodeKind::Spool { persist: false, records_max: 1000, bytes_max: 1 << 20 }),
+        join(
+            "both",
+            &[3, 2],
+            r#"{"id": $string($count(resources.us)) & "+" & $string($count(resources.tickets))}"#,
+        ),
+        asks("late", &[3, 2], Request { query: for_parent("resources.us.0.id"), ..request("late") }),
+        asks(
+            "comments",
+            &[1],
+            Request { query: for_parent("resources.tickets.id"), persist: false, ..request("comments") },
+        ),
+        asks(
+            "notes",
+            &[1],
+            Request { query: for_parent("resources.tickets.id"), persist: false, ..request("notes") },
+        ),
+        node("cs", &[6], NodeKind::Spool { persist: false, records_max: 1000, bytes_max: 1 << 20 }),
+        node("ns", &[7], NodeKind::Spool { persist: false, records_max: 1000, bytes_max: 1 << 20 }),
+        join(
+            "each",
+            &[8, 9],
+            r#"{"id": resources.tickets.id & ":" & $string($count(resources.cs)) & "," & $string($count(resources.ns))}"#,
+        ),
+    ]);
+    let (users, tickets) = (whole("users", ""), whole("tickets", ""));
+    let mut expected: Vec<String> = tickets
+        .iter()
+        .map(|ticket| {
+            format!("each: {ticket}:{},{}", whole("comments", ticket).len(), whole("notes", ticket).len())
+        })
+        .collect();
+    expected.push(format!("both: {}+{}", users.len(), tickets.len()));
+    expected.extend(pages_of("late", &users[0]).iter().map(|page| format!("late: {}", page.join(" "))));
+    assert_eq!(told(&world), expected);
+}
+
+#[test]
+fn a_cell_that_is_read_first_is_known_everywhere() {
+    let world = run(vec![
+        asks(
+            "tickets",
+            &[],
+            Request { query: Input::Tree(tree(r#"{"x":"{{resources.last.value}}"}"#)), ..request("tickets") },
+        ),
+        node("last", &[], NodeKind::GetState { key: template("last"), default: tree(r#""never""#) }),
+    ]);
+    assert!(world.asked.iter().all(|asked| asked.query.as_str() == r#"{"x":"never"}"#), "{:?}", world.asked);
+}
+
 #[test]
 fn loops_ask_once_for_each_element() {
     let world = run(vec![
@@ -165,6 +225,15 @@ fn loops_ask_once_for_each_element() {
             },
         ),
         asks(
+            "again",
+            &[],
+            Request {
+                loop_on: Some(vec!["users".into()]),
+                query: for_parent("args.users"),
+                ..request("again")
+            },
+        ),
+        asks(
             "boards",
             &[],
             Request {
@@ -175,7 +244,7 @@ fn loops_ask_once_for_each_element() {
         ),
         asks(
             "tags",
-            &[1],
+            &[2],
             Request {
                 loop_on: Some(vec!["resources".into(), "boards".into(), "tags".into()]),
                 query: for_parent("resources.boards.tags"),
@@ -190,6 +259,7 @@ fn loops_ask_once_for_each_element() {
             .collect()
     };
     assert_eq!(parents("users"), ["a", "b"]);
+    assert_eq!(parents("again"), ["a", "b"], "a bare name is an argument, where the context has none");
     assert_eq!(parents("boards"), ["k1", "k2"]);
     let boards: Vec<String> = [whole("boards", "k1"), whole("boards", "k2")].concat();
     let tags: Vec<String> = boards

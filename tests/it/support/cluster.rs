@@ -160,6 +160,14 @@ impl Cluster {
                 "gate:",
                 "watermarks:",
                 "trigger",
+                // What jobs remember.
+                "seen:",
+                "order:",
+                "sets:",
+                "read-to:",
+                "state:",
+                "cells:",
+                "graves:",
             ];
             let is_queue = |key: &&String| {
                 let name = key.split_once("}:").map_or("", |(_, name)| name);

@@ -24,10 +24,25 @@ fn random_graph(random: &mut u64) -> Vec<Node> {
                     format!(r#"{{"c{index}": "c" & $string($count(resources.{}))}}"#, nodes[parent].name);
                 node(&name, &[parent], NodeKind::AddContext { expression: expression(&source) })
             }
-            (Some(parent), 3) => {
+            (Some(parent), 3 | 8) => {
                 let other = draw(random, index as u64) as usize;
                 let parents = if other == parent { vec![parent] } else { vec![parent, other] };
                 spool(&name, &parents)
+            }
+            (Some(_), 7) => {
+                let spools: Vec<usize> =
+                    (0..index).filter(|at| matches!(nodes[*at].kind, NodeKind::Spool { .. })).collect();
+                match spools.as_slice() {
+                    [first, .., last] => {
+                        let (one, other) = (&nodes[*first].name, &nodes[*last].name);
+                        let source = format!(
+                            r#"{{"id": $string($count(resources.{one})) & "/" & $string($count(resources.{other}))}}"#
+                        );
+                        let joins = NodeKind::Transform { expression: expression(&source), persist: true };
+                        node(&name, &[*first, *last], joins)
+                    }
+                    _ => random_request(random, &name, index, parent, &nodes),
+                }
             }
             (None, 4) => {
                 let default = tree(r#"{"n":1}"#);
