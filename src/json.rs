@@ -126,6 +126,15 @@ pub fn text_of(json: &str) -> Cow<'_, str> {
     }
 }
 
+/// The beginning of `text`, of no more than `bytes_max` bytes, at the end of a character.
+pub fn beginning(text: &str, bytes_max: usize) -> &str {
+    let mut end = bytes_max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// The deepest nesting of arrays and objects in `json`, without parsing it. `RawValue` sets no limit of
 /// its own, and a receiver's parser may crash on what we pass on.
 pub fn depth(json: &[u8]) -> usize {

@@ -15,7 +15,6 @@ mod destinations;
 mod graph;
 mod keys;
 mod node;
-mod outline;
 mod read;
 mod references;
 

@@ -26,11 +26,8 @@ impl Batch {
         if text == "null" {
             return Self::default();
         }
-        let whole = [0..text.len()];
-        let records: Arc<[Range<usize>]> = match json::elements(&text) {
-            Ok(elements) => elements.into(),
-            Err(_) => whole.into(),
-        };
+        let whole = || std::iter::once(0..text.len()).collect();
+        let records: Arc<[Range<usize>]> = json::elements(&text).map_or_else(|_| whole(), Into::into);
         Self { body: Bytes::from(text), records }
     }
 

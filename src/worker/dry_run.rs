@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::clock::Millis;
 use crate::engine::budget::Room;
@@ -14,7 +14,7 @@ use crate::engine::seam::{
     Courier, Delivery, Entry, FetchError, FetchErrorKind, FetchRequest, Journal, JournalError, LogLine,
     Notice, Page, SendGuard, Source, Verdict,
 };
-use crate::json::Json;
+use crate::json::{self, Json};
 use crate::run::Outcome;
 
 /// The most requests that a dry run makes, however its nodes multiply.
@@ -49,25 +49,19 @@ pub(super) struct Dry<T> {
     report: Arc<Report>,
 }
 
-/// The three doors of a dry run; they share its report.
-pub(super) fn doors<S, C, J>(
-    source: Arc<S>,
-    courier: Arc<C>,
-    journal: Arc<J>,
-) -> (Arc<Dry<S>>, Arc<Dry<C>>, Arc<Dry<J>>) {
-    let report = Arc::new(Report::default());
-    let again = || Arc::clone(&report);
-    (
-        Arc::new(Dry { real: source, report: again() }),
-        Arc::new(Dry { real: courier, report: again() }),
-        Arc::new(Dry { real: journal, report: again() }),
-    )
-}
+/// The doors of a dry run, which share its report.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Doors(Arc<Report>);
 
-impl<S> Dry<S> {
+impl Doors {
+    /// `real` as it is in a dry run.
+    pub(super) fn dry<T>(&self, real: Arc<T>) -> Arc<Dry<T>> {
+        Arc::new(Dry { real, report: Arc::clone(&self.0) })
+    }
+
     /// Tells the plan, first of all.
     pub(super) fn tell_plan(&self, plan: &str) {
-        self.report.tell("plan", &json!({ "plan": plan }));
+        self.0.tell("plan", &serde_json::json!({ "plan": plan }));
     }
 }
 
@@ -86,16 +80,18 @@ impl<S: Source> Source for Dry<S> {
         }
         let result = self.real.fetch(request, room, guard).await;
         let answer = match &result {
-            Ok(page) => json!({
+            Ok(page) => serde_json::json!({
                 "records": page.records.len(),
                 "next": page.next,
                 "first": (0..page.records.len().min(SHOWN_RECORDS)).map(|at| shown(page.record(at))).collect::<Vec<_>>(),
             }),
-            Err(error) => json!({ "error": error.error, "status": error.status, "message": error.message }),
+            Err(error) => {
+                serde_json::json!({ "error": error.error, "status": error.status, "message": error.message })
+            }
         };
         self.report.tell(
             "request",
-            &json!({
+            &serde_json::json!({
                 "resource": request.resource,
                 "method": request.method,
                 "id": request.id,
@@ -115,7 +111,7 @@ impl<C: Send + Sync> Courier for Dry<C> {
         let body = String::from_utf8_lossy(&delivery.body);
         self.report.tell(
             "delivery",
-            &json!({
+            &serde_json::json!({
                 "webhook_id": delivery.webhook,
                 "event": delivery.event,
                 "seq": delivery.seq,
@@ -165,15 +161,18 @@ impl<J: Journal> Journal for Dry<J> {
     async fn recall(&self, what: &Recall) -> Result<Option<Json>, JournalError> {
         let answer = self.real.recall(what).await?;
         if let Recall::State { state_key, key } = what {
-            self.report.tell("state", &json!({ "reads": key, "state_key": state_key, "value": answer }));
+            self.report
+                .tell("state", &serde_json::json!({ "reads": key, "state_key": state_key, "value": answer }));
         }
         Ok(answer)
     }
 
     async fn remember(&self, what: &Remember) -> Result<Remembered, JournalError> {
         let value = what.value.as_ref().map(|value| shown(value.as_str()));
-        self.report
-            .tell("state", &json!({ "would_write": what.key, "state_key": what.state_key, "value": value }));
+        self.report.tell(
+            "state",
+            &serde_json::json!({ "would_write": what.key, "state_key": what.state_key, "value": value }),
+        );
         Ok(Remembered::Written)
     }
 
@@ -191,6 +190,5 @@ fn shown(text: &str) -> Value {
     if text.len() <= SHOWN_BYTES_MAX {
         return serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
     }
-    let cut = text.floor_char_boundary(SHOWN_BYTES_MAX);
-    Value::from(format!("{}… ({} bytes)", &text[..cut], text.len()))
+    Value::from(format!("{}… ({} bytes)", json::beginning(text, SHOWN_BYTES_MAX), text.len()))
 }

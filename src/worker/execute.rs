@@ -110,10 +110,11 @@ async fn drive(
     #[cfg(feature = "planted")]
     let (courier, journal) = (super::planted::Double::of(courier), super::planted::Double::of(journal));
     if dry {
-        let (source, courier, journal) = dry_run::doors(source, courier, journal);
+        let doors = dry_run::Doors::default();
         if !begun {
-            source.tell_plan(&outline);
+            doors.tell_plan(&outline);
         }
+        let (source, courier, journal) = (doors.dry(source), doors.dry(courier), doors.dry(journal));
         machine.trace();
         return Some(driver(worker, lease, source, courier, journal).run(&mut machine, notice).await);
     }

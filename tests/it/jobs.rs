@@ -154,6 +154,8 @@ async fn every_job_delivers_what_it_says_and_again_only_what_is_new() {
             tickets: 60,
             users: 12,
             organizations: 4,
+            comments_every: 1,
+            comments_max: 3,
             ..helpdesk::Settings::default()
         },
         ..Setup::default()

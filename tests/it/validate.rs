@@ -29,8 +29,8 @@ fn what_is_right_is_shown_as_a_plan() {
     for line in [
         "✓ integration helpdesk",
         "✓ sync_job helpdesk-full (flat list, reads from helpdesk)",
-        "     └─ comments: list comments, once for each record → webhook",
-        "  └─ out: send tickets to webhook backend",
+        "      for each record: comments (list comments)",
+        "      → out",
         "6 definitions, nothing wrong",
     ] {
         assert!(shown.lines().any(|other| other == line), "{line:?} is missing in\n{shown}");

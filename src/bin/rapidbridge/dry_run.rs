@@ -77,9 +77,9 @@ pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<Exi
 fn step(line: &BTreeMap<String, Value>) {
     let what = line.get("what").and_then(Value::as_str).unwrap_or_default();
     let detail = line.get("detail").unwrap_or(&Value::Null);
-    let text = |name: &str| match &detail[name] {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+    let text = |name: &str| {
+        let value = &detail[name];
+        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
     };
     match what {
         "plan" => {

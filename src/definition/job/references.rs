@@ -13,7 +13,6 @@ mod looping;
 mod readings;
 
 pub(super) use addresses::{ancestors, steps_naming};
-pub(super) use joins::used;
 use readings::{Reading, readings};
 
 /// The roots that a job's placeholders know; anything else is a key of the account's context.

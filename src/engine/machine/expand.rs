@@ -8,7 +8,7 @@ use crate::engine::plan::{Collects, PlanKind, PlanNode, Target};
 use crate::engine::seam::{FetchError, FetchErrorKind};
 use crate::engine::transition::Mark;
 use crate::expression::EvaluationError;
-use crate::json::Json;
+use crate::json::{self, Json};
 
 /// The most deliveries that one batch may be divided into.
 const PARCELS_MAX: usize = 10_000;
@@ -415,5 +415,5 @@ fn cut(text: &str) -> String {
     if text.len() <= NOTE_BYTES_MAX {
         return text.to_owned();
     }
-    format!("{}… ({} bytes)", &text[..text.floor_char_boundary(NOTE_BYTES_MAX)], text.len())
+    format!("{}… ({} bytes)", json::beginning(text, NOTE_BYTES_MAX), text.len())
 }

@@ -34,9 +34,9 @@ pub(super) fn plan(job: &SyncJob, integration: Option<&Integration>) -> Result<P
     let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
     let sequences = Order { places: &places, owners: &owners, names: &names }.sequences()?;
     let of = |home: Home| sequences.get(&home).cloned().unwrap_or_default();
-    for index in 0..nodes.len() {
-        nodes[index].each_record = of(Home::EachRecord(index));
-        nodes[index].each_batch = of(Home::EachBatch(index));
+    for (index, node) in nodes.iter_mut().enumerate() {
+        node.each_record = of(Home::EachRecord(index));
+        node.each_batch = of(Home::EachBatch(index));
     }
     for index in 0..nodes.len() {
         nodes[index].keeps = Keeps::needed(&nodes, index);
@@ -44,13 +44,13 @@ pub(super) fn plan(job: &SyncJob, integration: Option<&Integration>) -> Result<P
     keep_for_joins(job, &mut nodes, sequences.values());
     let mut roots = of(Home::Root);
     // What hangs on the start comes first, and cells that are known everywhere, however the nodes were written.
-    roots.sort_by_key(|step| match nodes[*step].kind {
-        PlanKind::Event(Moment::Start) => 0,
-        PlanKind::GetState { .. } if job.nodes[*step].parents.is_empty() => 1,
-        _ => 2,
-    });
-    roots.iter().for_each(|step| {
-        nodes[*step].is_everywhere = matches!(nodes[*step].kind, PlanKind::GetState { .. });
+    for step in &roots {
+        let is_first = job.nodes.get(*step).is_some_and(|node| node.parents.is_empty());
+        nodes[*step].is_everywhere = is_first && matches!(nodes[*step].kind, PlanKind::GetState { .. });
+    }
+    roots.sort_by_key(|step| {
+        let begins = matches!(nodes[*step].kind, PlanKind::Event(Moment::Start));
+        (!begins, !nodes[*step].is_everywhere)
     });
     check_once(&nodes, &roots)?;
     Ok(Plan {

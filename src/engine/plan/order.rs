@@ -222,8 +222,9 @@ impl Order<'_> {
                         .flatten()
                         .map(|(before, because)| (*step, *before, *because))
                 });
-                let inner = edges.filter(|(step, before, because)| left.contains(before) && because != step);
-                let (step, before, because) = inner.last().unwrap_or_default();
+                let mut inner =
+                    edges.filter(|(step, before, because)| left.contains(before) && because != step);
+                let (step, before, because) = inner.next_back().unwrap_or_default();
                 return Err(self.never(because, before, Some(step)));
             };
             left.remove(&step);

@@ -32,26 +32,42 @@ impl Plan {
         writeln!(f, "{:indent$}{how}{} ({})", "", node.name, described(node), indent = depth * 2)?;
         let below = depth + 1;
         for target in &node.targets {
-            let to = match target {
-                Target::All => "the run's webhooks".to_owned(),
-                Target::Destination(destination) => format!("{}", self.nodes[*destination].name),
-            };
-            writeln!(f, "{:indent$}→ {to}", "", indent = below * 2)?;
+            writeln!(f, "{:indent$}→ {}", "", self.receiver(*target), indent = below * 2)?;
         }
         for flow in &node.flows {
             match &self.nodes[*flow].kind {
                 PlanKind::Spool(collects) if collects.overflows => {
-                    writeln!(f, "{:indent$}merged, then:", "", indent = below * 2)?;
-                    self.node(f, *flow, below + 1, "")?;
+                    writeln!(f, "{:indent$}→ {}, merged", "", self.receivers(*flow), indent = below * 2)?;
                 }
                 PlanKind::Spool(_) => {
                     writeln!(f, "{:indent$}collected by {}", "", self.nodes[*flow].name, indent = below * 2)?;
                 }
-                _ => self.node(f, *flow, below, "")?,
+                PlanKind::Transform(_)
+                | PlanKind::AddContext(_)
+                | PlanKind::Request(_)
+                | PlanKind::GetState { .. }
+                | PlanKind::UpdateState { .. }
+                | PlanKind::DeleteState { .. }
+                | PlanKind::Event(_)
+                | PlanKind::Destination(_) => self.node(f, *flow, below, "")?,
             }
         }
         self.steps(f, &node.each_record, below, if node.has_records() { "for each record: " } else { "" })?;
         self.steps(f, &node.each_batch, below, "for each batch: ")
+    }
+}
+
+impl Plan {
+    fn receiver(&self, target: Target) -> &str {
+        match target {
+            Target::All => "the run's webhooks",
+            Target::Destination(destination) => &self.nodes[destination].name,
+        }
+    }
+
+    fn receivers(&self, index: usize) -> String {
+        let targets = self.nodes[index].targets.iter();
+        targets.map(|target| self.receiver(*target)).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -67,7 +83,7 @@ fn described(node: &PlanNode) -> String {
             }
             text
         }
-        PlanKind::Spool(collects) if collects.overflows => "merged".to_owned(),
+        PlanKind::Spool(collects) if collects.overflows => "what is left to be merged".to_owned(),
         PlanKind::Spool(_) => "spool".to_owned(),
         PlanKind::GetState { .. } => "reads a state cell".to_owned(),
         PlanKind::UpdateState { .. } => "writes a state cell".to_owned(),

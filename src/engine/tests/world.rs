@@ -576,8 +576,8 @@ pub(super) fn record(id: &str) -> String {
     format!(
         "{{\"id\":\"{id}\",\"n\":{},\"kind\":\"{}\",\"more\":{},\"tags\":[\"t{}\",\"u\"],\"at\":{}}}",
         luck % 100,
-        if luck % 2 == 0 { "even" } else { "odd" },
-        depth < 9 && luck % 3 == 0,
+        if luck.is_multiple_of(2) { "even" } else { "odd" },
+        depth < 9 && luck.is_multiple_of(3),
         luck % 5,
         1_000 + luck % 1_000,
     )

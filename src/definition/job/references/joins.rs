@@ -37,7 +37,7 @@ pub(super) fn refusal(job: &SyncJob, index: usize) -> Option<Refusal> {
 }
 
 /// The nodes whose records the one at `index` uses.
-pub(in super::super) fn used(job: &SyncJob, index: usize) -> BTreeSet<usize> {
+fn used(job: &SyncJob, index: usize) -> BTreeSet<usize> {
     let above = ancestors(&job.nodes, index);
     let mut used = BTreeSet::new();
     for (_, reading) in readings(&job.nodes[index]) {
