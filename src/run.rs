@@ -5,7 +5,7 @@
 
 pub mod status;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,7 @@ pub use status::Status;
 
 use crate::clock::Millis;
 use crate::definition::job::ErrorHandling;
+use crate::definition::webhook::EventType;
 use crate::id::{AccountId, EnvironmentId, JobId, RunId, TriggerId, WebhookId};
 use crate::json::{Json, Unknown};
 
@@ -53,6 +54,9 @@ pub struct RunRequest {
     /// Whether it waits for no mutex: neither its key's nor that of its job and account.
     #[serde(default, skip_serializing_if = "is_false")]
     pub force: bool,
+    /// The events it sends, of those that its webhooks take; all of them, if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_to_send: Option<BTreeSet<EventType>>,
     /// Nothing is delivered, written or remembered; of each list no more than this many records are read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<u64>,

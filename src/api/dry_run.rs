@@ -62,6 +62,7 @@ pub(super) async fn dry_run(State(api): State<Api>, Path(job): Path<String>, bod
         keys: RunKeys { mutex: None, state },
         force: true,
         dry_run: Some(limit),
+        events_to_send: None,
     };
     let run = new_run::enqueue_dry(&api, wanted).await?;
     let began = clock::monotonic();

@@ -1,5 +1,7 @@
 //! Accepting runs: on demand, of a trigger, and as a replay.
 
+use std::collections::BTreeSet;
+
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header::LOCATION};
@@ -12,6 +14,7 @@ use super::run_view::RunView;
 use super::runs::{missing, record};
 use crate::clock::Millis;
 use crate::definition::job::{ErrorHandling, Prepared, RunKeys};
+use crate::definition::webhook::EventType;
 use crate::definition::{Checked, Document, Kind, Problem, SyncJob};
 use crate::id::{AccountId, JobId, RunId, WebhookId};
 use crate::json::Json;
@@ -57,6 +60,8 @@ pub(super) struct Wanted {
     pub(super) force: bool,
     /// Nothing is delivered; so many records of each list are read.
     pub(super) dry_run: Option<u64>,
+    /// The events it sends.
+    pub(super) events_to_send: Option<BTreeSet<EventType>>,
 }
 
 /// Stands for the webhook of a dry run that names none.
@@ -76,7 +81,8 @@ pub(super) async fn create(State(api): State<Api>, key: IdempotencyKey, body: Bo
     let keys = RunKeys { mutex: fields.maybe("mutex_key"), state: fields.maybe("state_key") };
     let force = fields.maybe::<bool>("force").unwrap_or_default();
     let version = fields.maybe::<u8>("version");
-    fields.not_yet(&["resources", "daemon_group_key", "events_to_send", "super_query", "datastore_id"]);
+    let events = fields.maybe::<BTreeSet<EventType>>("events_to_send");
+    fields.not_yet(&["resources", "daemon_group_key", "super_query", "datastore_id"]);
     fields.finish()?;
     let (Some(job), Some(account)) = (job, account) else {
         return Err(ApiError::bad_request("a field is missing"));
@@ -94,6 +100,7 @@ pub(super) async fn create(State(api): State<Api>, key: IdempotencyKey, body: Bo
         keys,
         force,
         dry_run: None,
+        events_to_send: events,
     };
     accept(&api, wanted, &key).await
 }
@@ -128,6 +135,7 @@ pub(super) async fn replay(
         keys: RunKeys { mutex: request.mutex_key, state: request.state_key },
         force: request.force,
         dry_run: None,
+        events_to_send: request.events_to_send,
     };
     accept(&api, wanted, &key).await
 }
@@ -189,6 +197,7 @@ async fn request(api: &Api, wanted: Wanted) -> Result<RunRequest, ApiError> {
         revisions,
         version: RunRequest::version_for(keys.mutex.as_deref(), wanted.force, wanted.dry_run.is_some()),
         dry_run: wanted.dry_run,
+        events_to_send: wanted.events_to_send,
         mutex_key: keys.mutex,
         state_key: keys.state,
         force: wanted.force,

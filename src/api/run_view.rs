@@ -1,12 +1,13 @@
 //! A run as the API shows it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::clock::Millis;
 use crate::definition::job::ErrorHandling;
+use crate::definition::webhook::EventType;
 use crate::id::{AccountId, EnvironmentId, JobId, RunId, TriggerId, WebhookId};
 use crate::json::Json;
 use crate::run::{Counts, Status};
@@ -29,6 +30,7 @@ pub(super) struct RunView<'r> {
     mutex_key: Option<&'r str>,
     state_key: Option<&'r str>,
     force: bool,
+    events_to_send: Option<&'r BTreeSet<EventType>>,
     /// Of a dry run: how many records of each list it reads.
     dry_run: Option<u64>,
     resource_stats: &'r BTreeMap<String, BTreeMap<String, Counts>>,
@@ -86,6 +88,7 @@ impl<'r> RunView<'r> {
             mutex_key: request.mutex_key.as_deref(),
             state_key: request.state_key.as_deref(),
             force: request.force,
+            events_to_send: request.events_to_send.as_ref(),
             dry_run: request.dry_run,
             resource_stats: &progress.resource_stats,
             created_at: request.created_at.rfc3339(),

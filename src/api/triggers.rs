@@ -62,6 +62,7 @@ pub(super) async fn run_now(
         keys: RunKeys::default(),
         force: false,
         dry_run: None,
+        events_to_send: trigger.events_to_send.clone(),
     };
     accept(&api, wanted, &key).await
 }

@@ -1,11 +1,13 @@
 //! A trigger: a schedule that creates runs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::check::{Checker, Fields, Spot};
 use super::document::Document;
 use super::job::ErrorHandling;
 use super::problem::Problems;
+use super::webhook::EventType;
 use crate::id::{AccountId, JobId, TriggerId, WebhookId};
 use crate::json::Json;
 use crate::schedule::{CATCH_UP_MAX, CatchUp, CronError, Overlap, Schedule, ScheduleError};
@@ -37,6 +39,8 @@ pub struct Trigger {
     pub args: Json,
     /// Overrides the job's.
     pub error_handling: Option<ErrorHandling>,
+    /// The events that its runs send, of those that their webhooks take; all of them, if nothing is said.
+    pub events_to_send: Option<BTreeSet<EventType>>,
 }
 
 /// The most missed slots that `catch_up: all` makes up for when the trigger doesn't say.
@@ -59,14 +63,7 @@ fn read(root: &Spot<'_>) -> Option<Trigger> {
     fields.ignore(super::BOOKKEEPING);
     fields.ignore(&["label", "description", "meta", "resources"]);
     fields.not_yet(
-        &[
-            "daemon_group_key",
-            "super_query",
-            "events_to_send",
-            "ignore_previous_run",
-            "mutex_key",
-            "state_key",
-        ],
+        &["daemon_group_key", "super_query", "ignore_previous_run", "mutex_key", "state_key"],
         "leave it out",
     );
     let id = fields.required("id").and_then(|spot| spot.parsed());
@@ -86,6 +83,7 @@ fn read(root: &Spot<'_>) -> Option<Trigger> {
         fields.or("catch_up_limit", CATCH_UP_LIMIT_DEFAULT, |spot| spot.whole(1..=CATCH_UP_MAX));
     let args = fields.or("args", Json::empty_object(), Spot::json_object);
     let error_handling = fields.maybe("error_handling", ErrorHandling::read);
+    let events_to_send = fields.maybe("events_to_send", super::webhook::read::event_types);
     fields.finish();
     Some(Trigger {
         id: id?,
@@ -100,6 +98,7 @@ fn read(root: &Spot<'_>) -> Option<Trigger> {
         catch_up_limit: catch_up_limit?,
         args: args?,
         error_handling: error_handling?,
+        events_to_send: events_to_send?,
     })
 }
 

@@ -13,7 +13,7 @@ use super::document::Document;
 use super::problem::Problems;
 use crate::id::WebhookId;
 
-mod read;
+pub(super) mod read;
 
 /// The time a delivery may take when the webhook doesn't say.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);

@@ -112,6 +112,7 @@ fn slot_runs(
         mutex_key: pinned.keys.mutex.clone(),
         state_key: pinned.keys.state.clone(),
         force: false,
+        events_to_send: trigger.events_to_send.clone(),
         dry_run: None,
         created_at: now,
     };

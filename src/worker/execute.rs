@@ -222,7 +222,7 @@ async fn try_parts(worker: &Worker, claim: &Claim) -> Result<Parts, LiveError> {
     }
     for id in request.webhooks.iter().filter(|_| request.dry_run.is_none()) {
         match worker.live.webhook(id).await {
-            Ok(webhook) => webhooks.push(webhook_facts(&webhook)),
+            Ok(webhook) => webhooks.push(webhook_facts(&webhook, request)),
             Err(error @ LiveError::Missing { .. }) => {
                 let mut parts = unusable(claim, "webhook_missing", error.to_string());
                 parts.facts.webhooks = request.webhooks.iter().map(silent).collect();
@@ -274,8 +274,10 @@ fn stage_room(worker: &Worker, claim: &Claim) -> usize {
     share.saturating_sub(others).min(budget.run_bytes_max)
 }
 
-fn webhook_facts(webhook: &Webhook) -> WebhookFacts {
-    let takes = EventType::ALL.iter().copied().filter(|event| webhook.takes(*event)).collect();
+fn webhook_facts(webhook: &Webhook, request: &RunRequest) -> WebhookFacts {
+    let sends =
+        |event: &EventType| request.events_to_send.as_ref().is_none_or(|events| events.contains(event));
+    let takes = EventType::ALL.iter().copied().filter(|event| webhook.takes(*event)).filter(sends).collect();
     WebhookFacts { id: webhook.id.clone(), takes, retry: webhook.retry }
 }
 

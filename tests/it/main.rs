@@ -12,6 +12,7 @@ mod validate;
 mod bytes;
 mod contract;
 mod drain;
+mod dry_run;
 mod emptied;
 mod failover;
 #[cfg(target_os = "linux")]

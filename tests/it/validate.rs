@@ -30,7 +30,7 @@ fn what_is_right_is_shown_as_a_plan() {
         "✓ integration helpdesk",
         "✓ sync_job helpdesk-full (flat list, reads from helpdesk)",
         "      for each record: comments (list comments)",
-        "      → out",
+        "        → out",
         "6 definitions, nothing wrong",
     ] {
         assert!(shown.lines().any(|other| other == line), "{line:?} is missing in\n{shown}");

@@ -23,6 +23,7 @@ async fn a_run_is_shown_with_all_its_fields() {
         "epoch",
         "error",
         "error_handling",
+        "events_to_send",
         "finished_at",
         "force",
         "id",

@@ -125,7 +125,8 @@ fn secret(spot: &Spot<'_>) -> Option<SecretString> {
     Some(SecretString::from(text))
 }
 
-fn event_types(spot: &Spot<'_>) -> Option<BTreeSet<EventType>> {
+/// Kinds of events that are sent.
+pub(in crate::definition) fn event_types(spot: &Spot<'_>) -> Option<BTreeSet<EventType>> {
     let spots = spot.list()?;
     if spots.is_empty() {
         spot.problem(

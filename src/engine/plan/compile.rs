@@ -276,7 +276,7 @@ fn place(job: &SyncJob, nodes: &[PlanNode], index: usize) -> Result<Option<Place
 }
 
 fn within(home: Home) -> Place {
-    Place::Within { home, after: Vec::new() }
+    Place::Within { homes: vec![home], after: Vec::new() }
 }
 
 /// Whether the batches of `index` are records, rather than a moment or a value.
@@ -311,7 +311,9 @@ fn request_place(job: &SyncJob, nodes: &[PlanNode], index: usize) -> Result<Plac
     for &parent in parents {
         let home = match source(job, parent) {
             None => Some(Home::EachRecord(parent)),
-            Some(_) if job.generation == Generation::Flat => Some(Home::EachRecord(parent)),
+            Some(_) if job.generation == Generation::Flat && parents.len() == 1 => {
+                Some(Home::EachRecord(parent))
+            }
             Some(source) => {
                 let own = [parent, source];
                 match used(nodes, &own, &reads, job.nodes[index].request()) {
@@ -328,26 +330,37 @@ fn request_place(job: &SyncJob, nodes: &[PlanNode], index: usize) -> Result<Plac
     if is_join(job, &job.nodes[index]) && !of_records {
         return Ok(Place::After(parents.clone()));
     }
-    let (parent, home) = match homes.as_slice() {
-        [] => return Ok(Place::After(parents.clone())),
-        [one] => *one,
-        several => innermost(job, several).ok_or_else(|| {
-            let names: Vec<String> =
-                several.iter().map(|(parent, _)| format!("{:?}", nodes[*parent].name)).collect();
-            PlanError(format!(
-                "node {:?} uses the records of {}, and none of these depends on the others; collect them in a spool \
-                 and join them in a transform",
-                nodes[index].name,
-                names.join(" and ")
-            ))
-        })?,
+    if let Some((parent, home)) = innermost(job, &homes) {
+        let after = parents
+            .iter()
+            .copied()
+            .filter(|other| *other != parent && !homes.iter().any(|(used, _)| used == other));
+        return Ok(Place::Within { homes: vec![home], after: after.collect() });
+    }
+    if homes.is_empty() {
+        return Ok(Place::After(parents.clone()));
+    }
+    // Parents that know nothing of each other: it is done for the records of each of them, so each must have all that
+    // it uses.
+    let speaks_of = |parent: usize, path: &[String]| {
+        let own = [Some(parent), source(job, parent)];
+        let rest = path.split_first().filter(|(root, _)| *root == "resources").map(|(_, rest)| rest);
+        rest.is_some_and(|rest| own.into_iter().flatten().any(|node| nodes[node].strip(rest).is_some()))
     };
-    let after = parents
-        .iter()
-        .copied()
-        .filter(|other| *other != parent && !homes.iter().any(|(used, _)| used == other))
-        .collect();
-    Ok(Place::Within { home, after })
+    let of_any = reads.paths.iter().filter(|path| homes.iter().any(|(parent, _)| speaks_of(*parent, path)));
+    let all_same = of_any.clone().all(|path| homes.iter().all(|(parent, _)| speaks_of(*parent, path)));
+    if !all_same {
+        let names: Vec<String> =
+            homes.iter().map(|(parent, _)| format!("{:?}", nodes[*parent].name)).collect();
+        return Err(PlanError(format!(
+            "node {:?} uses the records of {}, and none of these depends on the others; collect them in a spool and \
+             join them in a transform",
+            nodes[index].name,
+            names.join(" and ")
+        )));
+    }
+    let after = parents.iter().copied().filter(|other| !homes.iter().any(|(used, _)| used == other));
+    Ok(Place::Within { after: after.collect(), homes: homes.iter().map(|(_, home)| *home).collect() })
 }
 
 /// Of several parents the one that depends on all others.

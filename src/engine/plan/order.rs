@@ -27,10 +27,10 @@ pub(super) enum Home {
 pub(super) enum Place {
     /// In one of the run's own sequences.
     Top(Home),
-    /// Within the batches of a node, when all of `after` are through.
+    /// Within the batches of these nodes, in each of them, when all of `after` are through.
     Within {
         /// `EachRecord` or `EachBatch`.
-        home: Home,
+        homes: Vec<Home>,
         /// The nodes that must be through.
         after: Vec<usize>,
     },
@@ -48,20 +48,23 @@ pub(super) struct Order<'a> {
     pub(super) names: &'a [&'a str],
 }
 
+/// For each step the sequences it stands in.
+type Homes = BTreeMap<usize, Vec<Home>>;
+
 impl Order<'_> {
     /// All sequences, each in its order.
     pub(super) fn sequences(&self) -> Result<BTreeMap<Home, Vec<usize>>, PlanError> {
-        let mut homes: BTreeMap<usize, Home> = BTreeMap::new();
+        let mut homes = Homes::new();
         for step in self.steps() {
-            self.home(step, &mut homes, 0)?;
+            self.homes(step, &mut homes, 0)?;
         }
         let mut befores = Befores::new();
         for step in self.steps() {
             self.constrain(step, &homes, &mut befores)?;
         }
         let mut members: BTreeMap<Home, Vec<usize>> = BTreeMap::new();
-        for (step, home) in &homes {
-            members.entry(*home).or_default().push(*step);
+        for (step, own) in &homes {
+            own.iter().for_each(|home| members.entry(*home).or_default().push(*step));
         }
         members.into_iter().map(|(home, steps)| Ok((home, self.sorted(&steps, &befores)?))).collect()
     }
@@ -70,125 +73,116 @@ impl Order<'_> {
         (0..self.places.len()).filter(|&index| self.places[index].is_some())
     }
 
-    fn home(&self, step: usize, homes: &mut BTreeMap<usize, Home>, depth: usize) -> Result<Home, PlanError> {
-        if let Some(home) = homes.get(&step) {
-            return Ok(*home);
+    /// The sequences that a step stands in: several, where it is done for the records of several nodes.
+    fn homes(&self, step: usize, homes: &mut Homes, depth: usize) -> Result<Vec<Home>, PlanError> {
+        if let Some(found) = homes.get(&step) {
+            return Ok(found.clone());
         }
         if depth > self.places.len() {
             return Err(PlanError(format!("node {:?} waits for itself", self.names[step])));
         }
-        let home = match self.places[step].as_ref() {
-            None => Home::Root,
-            Some(Place::Top(home)) => *home,
-            Some(Place::Within { home, .. }) => *home,
+        let found = match self.places[step].as_ref() {
+            None => vec![Home::Root],
+            Some(Place::Top(home)) => vec![*home],
+            Some(Place::Within { homes, .. }) => homes.clone(),
             Some(Place::After(nodes)) => {
-                let mut common: Option<Home> = None;
+                let mut around: Option<Vec<Home>> = None;
                 for node in nodes {
-                    let home = self.home(self.owners[*node], homes, depth + 1)?;
-                    common = Some(match common {
-                        None => home,
-                        Some(common) => self.common(common, home, homes, depth)?.ok_or_else(|| {
-                            let message = "waits for nodes of different moments of the run";
-                            PlanError(format!("node {:?} {message}", self.names[step]))
-                        })?,
-                    });
+                    for home in self.homes(self.owners[*node], homes, depth + 1)? {
+                        let chains = self.outward(home, homes, depth)?;
+                        around = Some(match around {
+                            None => chains,
+                            Some(around) => around.into_iter().filter(|home| chains.contains(home)).collect(),
+                        });
+                    }
                 }
-                common.unwrap_or(Home::Root)
+                match around.as_deref() {
+                    None => vec![Home::Root],
+                    Some([innermost, ..]) => vec![*innermost],
+                    Some([]) => {
+                        let message = "waits for nodes of different moments of the run";
+                        return Err(PlanError(format!("node {:?} {message}", self.names[step])));
+                    }
+                }
             }
         };
-        homes.insert(step, home);
-        Ok(home)
+        homes.insert(step, found.clone());
+        Ok(found)
     }
 
-    /// The sequence that this one stands in, and the step of that sequence which it belongs to.
-    fn outer(
-        &self,
-        home: Home,
-        homes: &mut BTreeMap<usize, Home>,
-        depth: usize,
-    ) -> Result<Option<(Home, usize)>, PlanError> {
-        match home {
-            Home::Root | Home::Complete | Home::Error => Ok(None),
-            Home::EachRecord(node) | Home::EachBatch(node) => {
-                let owner = self.owners[node];
-                Ok(Some((self.home(owner, homes, depth + 1)?, owner)))
+    /// A sequence and those around it, the innermost first.
+    fn outward(&self, home: Home, homes: &mut Homes, depth: usize) -> Result<Vec<Home>, PlanError> {
+        let mut found = vec![home];
+        let mut next = 0;
+        while let Some(&here) = found.get(next) {
+            next += 1;
+            if let Home::EachRecord(node) | Home::EachBatch(node) = here {
+                for outer in self.homes(self.owners[node], homes, depth + 1)? {
+                    if !found.contains(&outer) {
+                        found.push(outer);
+                    }
+                }
             }
         }
+        Ok(found)
     }
 
-    /// The innermost sequence that holds both.
-    fn common(
-        &self,
-        one: Home,
-        other: Home,
-        homes: &mut BTreeMap<usize, Home>,
-        depth: usize,
-    ) -> Result<Option<Home>, PlanError> {
-        let mut around = vec![one];
-        let mut here = one;
-        while let Some((outer, _)) = self.outer(here, homes, depth)? {
-            around.push(outer);
-            here = outer;
-        }
-        let mut here = other;
-        loop {
-            if around.contains(&here) {
-                return Ok(Some(here));
+    /// The steps of the sequence `home` in which `step` is done.
+    fn lifted(&self, step: usize, home: Home, homes: &Homes) -> Vec<usize> {
+        let mut found = Vec::new();
+        let mut open = vec![step];
+        let mut seen = BTreeSet::new();
+        while let Some(here) = open.pop().filter(|_| seen.len() <= self.places.len()) {
+            if !seen.insert(here) {
+                continue;
             }
-            match self.outer(here, homes, depth)? {
-                Some((outer, _)) => here = outer,
-                None => return Ok(None),
+            for own in homes.get(&here).into_iter().flatten() {
+                match own {
+                    _ if *own == home => found.push(here),
+                    Home::Root | Home::Complete | Home::Error => {}
+                    Home::EachRecord(node) | Home::EachBatch(node) => open.push(self.owners[*node]),
+                }
             }
         }
+        found
     }
 
-    /// The step of the sequence `home` in which `step` is done.
-    fn lifted(&self, step: usize, home: Home, homes: &BTreeMap<usize, Home>) -> Option<usize> {
-        let mut here = step;
-        loop {
-            let own = *homes.get(&here)?;
-            if own == home {
-                return Some(here);
-            }
-            match own {
-                Home::Root | Home::Complete | Home::Error => return None,
-                Home::EachRecord(node) | Home::EachBatch(node) => here = self.owners[node],
-            }
-        }
-    }
-
-    /// Notes which steps of its sequence must come before `step`.
-    fn constrain(
-        &self,
-        step: usize,
-        homes: &BTreeMap<usize, Home>,
-        befores: &mut Befores,
-    ) -> Result<(), PlanError> {
-        let home = homes[&step];
+    /// Notes which steps of its sequences must come before `step`.
+    fn constrain(&self, step: usize, homes: &Homes, befores: &mut Befores) -> Result<(), PlanError> {
         let (after, within) = match self.places[step].as_ref() {
             Some(Place::After(nodes)) => (nodes, None),
-            Some(Place::Within { home: Home::EachRecord(node) | Home::EachBatch(node), after }) => {
-                (after, Some(*node))
-            }
-            Some(Place::Within { .. } | Place::Top(_)) | None => return Ok(()),
+            Some(Place::Within { homes, after }) => (
+                after,
+                homes.iter().find_map(|home| match home {
+                    Home::EachRecord(node) | Home::EachBatch(node) => Some(*node),
+                    Home::Root | Home::Complete | Home::Error => None,
+                }),
+            ),
+            Some(Place::Top(_)) | None => return Ok(()),
         };
         for node in after {
             let waited = self.owners[*node];
-            if let Some(before) = self.lifted(waited, home, homes) {
-                befores.entry(step).or_default().insert(before, step);
-                continue;
-            }
-            // It stands outside: then what this step is part of must wait.
-            let mut homes_too = homes.clone();
-            let common = self.common(home, homes[&waited], &mut homes_too, 0)?;
-            let pair = common.and_then(|common| {
-                Some((self.lifted(step, common, homes)?, self.lifted(waited, common, homes)?))
-            });
-            match pair {
-                Some((mine, before)) if mine != before => {
-                    befores.entry(mine).or_default().insert(before, step);
+            for home in &homes[&step] {
+                let inside = self.lifted(waited, *home, homes);
+                if !inside.is_empty() {
+                    inside.into_iter().for_each(|before| {
+                        befores.entry(step).or_default().insert(before, step);
+                    });
+                    continue;
                 }
-                Some(_) | None => return Err(self.never(step, *node, within)),
+                // It stands outside: then what this step is part of must wait.
+                let mut known = homes.clone();
+                let around = self.outward(*home, &mut known, 0)?;
+                let common = around.iter().find(|home| !self.lifted(waited, **home, homes).is_empty());
+                let Some(common) = common else { return Err(self.never(step, *node, within)) };
+                for mine in self.lifted(step, *common, homes) {
+                    for before in self.lifted(waited, *common, homes) {
+                        if mine == before {
+                            return Err(self.never(step, *node, within));
+                        }
+                        befores.entry(mine).or_default().insert(before, step);
+                    }
+                }
             }
         }
         Ok(())

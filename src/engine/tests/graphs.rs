@@ -602,6 +602,28 @@ fn a_request_that_waits_for_a_second_parent_comes_after_it() {
 }
 
 #[test]
+fn a_request_of_several_parents_is_made_for_the_records_of_each() {
+    let of = |name: &str| {
+        let query = Input::Tree(tree(&format!(r#"{{"parent":"{name}"}}"#)));
+        asks(name, &[], Request { query, persist: false, ..request("tickets") })
+    };
+    let world = run(vec![
+        of("open"),
+        of("pending"),
+        asks(
+            "comments",
+            &[0, 1],
+            Request { query: for_parent("resources.tickets.id"), persist: false, ..request("comments") },
+        ),
+        spool("all", &[2]),
+    ]);
+    let tickets = [whole("tickets", "open"), whole("tickets", "pending")].concat();
+    let comments: Vec<String> = tickets.iter().flat_map(|ticket| whole("comments", ticket)).collect();
+    assert!(tickets.len() > 3);
+    assert_eq!(told(&world), [format!("all: {}", comments.join(" "))]);
+}
+
+#[test]
 fn plans_that_can_not_be_are_told() {
     let waits = vec![
         asks("tickets", &[], request("tickets")),

@@ -149,6 +149,7 @@ pub(super) fn random_facts(random: &mut u64, error_handling: ErrorHandling) -> R
             state_key: None,
             force: false,
             dry_run: None,
+            events_to_send: None,
             version: 1,
             created_at: Millis(0),
         },

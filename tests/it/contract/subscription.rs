@@ -28,6 +28,25 @@ async fn a_webhook_gets_no_event_that_it_does_not_name() {
 }
 
 #[tokio::test]
+async fn a_run_sends_no_event_that_it_was_not_asked_to() {
+    let cluster = Setup::default().start().await;
+    cluster.apply(vec![job("tickets", tickets())]).await;
+    let body = json!({
+        "sync_job_id": "tickets", "integrated_account_id": "acme", "webhook_id": "backend",
+        "events_to_send": ["sync_job_run:record", "sync_job_run:completed", "sync_job_run:stopped"],
+    });
+    let run = cluster.api.push_with(body).await;
+    assert_eq!(cluster.api.ended(&run).await.status, "completed");
+    cluster.receiver.read(|ledger| {
+        let sent = ledger.run(&run).events;
+        assert_eq!(sent.keys().collect::<Vec<_>>(), ["sync_job_run:completed", "sync_job_run:record"]);
+    });
+    let wrong = json!({ "sync_job_id": "tickets", "integrated_account_id": "acme", "webhook_id": "backend",
+        "events_to_send": ["sync_job_run:everything"] });
+    assert_eq!(cluster.api.call(reqwest::Method::POST, "/sync-job-run", Some(&wrong)).await.0, 422);
+}
+
+#[tokio::test]
 async fn a_webhook_without_record_hears_of_the_run_alone() {
     let (cluster, run) = subscribed(&["sync_job_run:started", "sync_job_run:completed"]).await;
     cluster.receiver.read(|ledger| {

@@ -186,6 +186,7 @@ pub(crate) fn request(environment: &EnvironmentId, account: &str, job: &str, cre
         state_key: None,
         force: false,
         dry_run: None,
+        events_to_send: None,
         version: 1,
         created_at: Millis(created_at),
     }
