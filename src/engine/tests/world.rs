@@ -515,6 +515,16 @@ impl World {
         for webhook in &self.facts.webhooks {
             self.check_order(webhook);
         }
+        // The source never changes, so a page that comes again is the same event, whatever came in between: a crash, a
+        // stop, a resume. Only a list that starts over, or has an error instead, puts another page in its place.
+        if self.luck.expired == 0.0 && self.luck.permanent == 0.0 {
+            let mut ids: BTreeMap<(&str, u64), &str> = BTreeMap::new();
+            for received in &self.received {
+                let Some(seq) = received.seq else { continue };
+                let id = *ids.entry((&received.webhook, seq)).or_insert(&received.id);
+                assert_eq!(id, received.id, "page {seq} came again under another id");
+            }
+        }
         let checkpoint = self.checkpoint();
         if self.outcome().status == Status::Completed {
             let kept: Vec<&String> = self.stages.keys().filter(|name| *name != "frozen").collect();
