@@ -1,9 +1,8 @@
 //! Dry runs: real requests, and nothing else.
 
-use std::process::Command;
-
 use rapidbridge::playground::helpdesk;
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::support::cluster::TOKEN;
 use crate::support::{Cluster, Setup, definitions};
@@ -83,6 +82,7 @@ async fn the_command_line_tells_it_step_by_step() {
         .env_clear()
         .env("RAPIDBRIDGE_TOKEN", TOKEN)
         .output()
+        .await
         .unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));

@@ -426,99 +426,6 @@ fn batches_are_divided_and_merged() {
     assert!(sizes.iter().all(|size| *size <= 4), "{sizes:?}");
 }
 
-fn tracked(compare: bool, deletions: Deletions) -> ChangeTracking {
-    ChangeTracking { id: vec!["id".into()], compare, deletions, scope: Tree::empty(), records_max: 1000 }
-}
-
-#[test]
-fn unchanged_records_are_left_out_and_gone_ones_told() {
-    let nodes = vec![asks(
-        "tickets",
-        &[],
-        Request { changes: Some(tracked(true, Deletions::Hard)), ..request("tickets") },
-    )];
-    let world = run(nodes);
-    let all = whole("tickets", "");
-    assert!(told(&world).iter().flat_map(|page| page.split(' ').skip(1)).eq(all.iter().map(String::as_str)));
-    assert!(
-        world
-            .pages()
-            .values()
-            .all(|page| page.contains(r#""changes":[{"id":"tickets/"#) && page.contains("added"))
-    );
-    // As if one record had been there that is no more, and one had been another.
-    let mut next = world.next_run(facts());
-    let set = next.sets.values_mut().next().unwrap();
-    let order = set[&all[0]].1;
-    set.insert("gone".into(), ("x".into(), order));
-    set.insert(all[0].clone(), ("other".into(), order));
-    next.play();
-    next.check();
-    assert_eq!(told(&next), [format!("tickets: {}", all[0]), "tickets: gone".to_owned()]);
-    let pages: Vec<String> = next.pages().into_values().collect();
-    assert!(
-        pages[0].contains(&format!(r#""changes":[{{"id":"{}","change":"updated"}}]"#, all[0])),
-        "{}",
-        pages[0]
-    );
-    assert!(
-        pages[1].contains(r#""changes":[{"id":"gone","change":"deleted","delete":"hard"}]"#),
-        "{}",
-        pages[1]
-    );
-    assert_eq!(next.sets.values().next().unwrap().len(), all.len());
-}
-
-#[test]
-fn nothing_counts_as_gone_after_a_pass_with_a_hole() {
-    let tickets = Request {
-        changes: Some(tracked(true, Deletions::Hard)),
-        end_of_resource: true,
-        records_max: Some(1),
-        ..request("users")
-    };
-    assert!(whole("users", "").len() > 1);
-    let mut world = World::of(
-        planned(&job(Generation::Graph, vec![asks("tickets", &[], tickets)])),
-        facts(),
-        1,
-        Luck::default(),
-    );
-    world.play();
-    world.check();
-    let pages: Vec<String> = world.pages().into_values().collect();
-    let last = pages.last().unwrap();
-    assert!(last.contains(r#""end_of_resource":true"#) && last.contains(r#""complete":false"#), "{last}");
-    assert!(!pages.iter().any(|page| page.contains("deleted")));
-}
-
-fn incremental() -> Incremental {
-    Incremental {
-        cursor_field: vec!["at".into()],
-        param: vec!["since".into()],
-        format: CursorFormat::UnixMillis,
-        overlap: std::time::Duration::from_millis(100),
-        start: Some(template("{{args.from:int?:0:int}}")),
-        id: vec!["id".into()],
-    }
-}
-
-#[test]
-fn an_incremental_list_asks_for_what_is_new_and_sends_nothing_twice() {
-    let nodes =
-        vec![asks("tickets", &[], Request { incremental: Some(incremental()), ..request("tickets") })];
-    let world = run(nodes);
-    assert_eq!(world.asked[0].query.as_str(), r#"{"since":0}"#);
-    let mark = world.watermarks.values().next().unwrap().clone();
-    let high: i64 = mark.as_str().parse().unwrap();
-    let mut next = world.next_run(facts());
-    next.play();
-    next.check();
-    assert_eq!(next.asked[0].query.as_str(), format!(r#"{{"since":{}}}"#, high - 100));
-    assert_eq!(told(&next), Vec::<String>::new(), "records of the overlap came again");
-    assert_eq!(*next.watermarks.values().next().unwrap(), mark);
-}
-
 #[test]
 fn the_steps_before_the_end_decide_it() {
     let broken = node(
@@ -649,3 +556,4 @@ fn plans_that_can_not_be_are_told() {
 }
 
 mod random;
+mod remembered;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::remembered::{incremental, tracked};
 use super::*;
 
 /// How deep requests may hang below requests: a run grows by a power of it.
