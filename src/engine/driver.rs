@@ -88,7 +88,8 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                 machine.stop(&reason, self.journal.now());
             }
             let effect = thinking(machine, |machine| machine.next(self.journal.now()));
-            log.extend(machine.take_notes().into_iter().map(noted));
+            let notes = machine.take_notes().into_iter().map(noted);
+            log.extend(notes.inspect(|line| self.journal.noted(line)));
             match effect {
                 Effect::Save => match self.save(machine, &mut gate, std::mem::take(&mut log)).await {
                     Ok(()) => {}

@@ -275,6 +275,9 @@ pub trait Journal: Send + Sync {
     /// Writes or deletes a state cell. Repeating it with the same step changes nothing.
     fn remember(&self, what: &Remember) -> impl Future<Output = Result<Remembered, JournalError>> + Send;
 
+    /// Is told a line of the run's log as soon as there is one; the next entry has it as well.
+    fn noted(&self, _: &LogLine) {}
+
     /// Closes the account's gate: the source limited a request that was sent while the gate's generation was
     /// `seen`. An answer to a request of an older generation does not extend it. Returns the gate as it is now.
     fn close_gate(

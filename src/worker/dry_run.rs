@@ -34,6 +34,10 @@ struct Report {
 impl Report {
     fn tell(&self, what: &str, detail: &Value) {
         let line = LogLine { what: what.to_owned(), seq: None, note: None, detail: Some(Json::of(detail)) };
+        self.push(line);
+    }
+
+    fn push(&self, line: LogLine) {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
@@ -126,8 +130,9 @@ impl<C: Send + Sync> Courier for Dry<C> {
 impl<J> Dry<J> {
     fn lines(&self, entry: &Entry<'_>) -> Vec<LogLine> {
         let mut lines = self.report.take();
-        // What was delivered is told already, in full.
-        lines.extend(entry.log.iter().filter(|line| !line.what.starts_with("sync_job_run:")).cloned());
+        // What was delivered and what was noted is told already.
+        let told = |line: &&LogLine| line.what.starts_with("sync_job_run:") || line.what == "node";
+        lines.extend(entry.log.iter().filter(|line| !told(line)).cloned());
         lines
     }
 }
@@ -174,6 +179,10 @@ impl<J: Journal> Journal for Dry<J> {
             &serde_json::json!({ "would_write": what.key, "state_key": what.state_key, "value": value }),
         );
         Ok(Remembered::Written)
+    }
+
+    fn noted(&self, line: &LogLine) {
+        self.report.push(line.clone());
     }
 
     async fn close_gate(&self, seen: u64, wait: Duration) -> Result<Gate, JournalError> {

@@ -53,6 +53,10 @@ async fn a_dry_run_asks_the_source_and_does_nothing_else() {
     assert!(node["input"]["resources"]["tickets"][0]["subject"].is_string());
     let deliveries = steps(&answer, "delivery");
     assert_eq!(deliveries.len(), 5, "started, one page, two of comments, completed");
+    let order: Vec<&str> =
+        answer["steps"].as_array().unwrap().iter().filter_map(|step| step["what"].as_str()).collect();
+    let first = |what: &str| order.iter().position(|other| *other == what);
+    assert!(first("plan") < first("request") && first("request") < first("node"), "{order:?}");
     let states = steps(&answer, "state");
     assert!(
         states.iter().any(|state| state["would_write"] == "seen" && state["value"] == "now"),
@@ -89,7 +93,7 @@ async fn the_command_line_tells_it_step_by_step() {
     for part in [
         "plan\n  seen (reads a state cell)",
         "request list tickets",
-        "1 records, next",
+        "20 records, next",
         "node slim",
         "would deliver sync_job_run:record to backend",
         "\"would_write\":\"seen\"",

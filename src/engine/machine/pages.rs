@@ -137,8 +137,9 @@ impl Machine {
     /// Delivers what follows from a batch: at once and unstaged when it is one delivery that can be made again, else
     /// staged before the first send (rule 6). Over the stage budget it goes unstaged where each webhook gets one
     /// delivery, which is the last one that a crash repeats; else it is let go, and made again when there is room.
-    pub(super) fn hold(&mut self, held: Held, replayable: bool, now: Millis) {
+    pub(super) fn hold(&mut self, mut held: Held, replayable: bool, now: Millis) {
         self.arriving = 0;
+        self.notes.append(&mut held.expansion.notes);
         match held.expansion.parcels.len() {
             0 => self.pass(held, 0, now),
             1 if replayable => self.held = Some(held),
@@ -241,8 +242,7 @@ impl Machine {
         // What only computes comes out the same again: by itself it is not worth a save.
         let asked = self.top().is_some_and(|frame| self.plan.nodes[frame.node].request().is_some());
         self.unsaved |= asked || !held.expansion.parcels.is_empty();
-        let Expansion { chunks, emptied, below, errors, marks, notes, .. } = held.expansion;
-        self.notes.extend(notes);
+        let Expansion { chunks, emptied, below, errors, marks, .. } = held.expansion;
         self.remember_marks(marks, staged);
         emptied.into_iter().for_each(|spool| self.empty_spool(spool));
         let mut overfull = Vec::new();
