@@ -63,6 +63,8 @@ struct Worker {
     source_http: SourceHttp,
     courier: Arc<HttpCourier<LiveWebhooks>>,
     budget: Budget,
+    /// How many runs may evaluate expressions at once: as many as there are processors.
+    evaluations: Arc<tokio::sync::Semaphore>,
     leases: Leases,
     /// Rings when a slot may have become free.
     free: Notify,
@@ -89,6 +91,7 @@ pub async fn run(settings: Settings, store: Store, shutdown: CancellationToken) 
         courier: Arc::new(HttpCourier::new(courier_http, LiveWebhooks(live.clone()))),
         live,
         budget: Budget::new(settings.worker.memory_budget_bytes, settings.limits.page_bytes_max),
+        evaluations: Arc::new(tokio::sync::Semaphore::new(processors())),
         leases: Leases::default(),
         free: Notify::new(),
         slots: Arc::new(tokio::sync::Semaphore::new(settings.worker.concurrency)),
@@ -143,6 +146,10 @@ impl Worker {
     fn depth(&self) -> usize {
         2 * self.slots.available_permits()
     }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// A name that no other worker has, and that tells a person which process it is.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, debug, info};
@@ -62,6 +63,8 @@ pub struct Driver<S, C, J> {
     pub leaving: CancellationToken,
     /// The worker's byte budget.
     pub budget: Budget,
+    /// How many machines may evaluate expressions at once.
+    pub evaluations: Arc<Semaphore>,
     /// Whether the next page may be fetched while one is being delivered.
     pub fetch_ahead: bool,
 }
@@ -87,7 +90,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
             if let Some(reason) = self.guard.stop_requested() {
                 machine.stop(&reason, self.journal.now());
             }
-            let effect = thinking(machine, |machine| machine.next(self.journal.now()));
+            let effect = self.thinking(machine, |machine| machine.next(self.journal.now())).await;
             let notes = machine.take_notes().into_iter().map(noted);
             log.extend(notes.inspect(|line| self.journal.noted(line)));
             match effect {
@@ -106,7 +109,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                     let begun = ahead.iter().position(|ahead| ahead.request == request);
                     let begun = begun.map(|at| ahead.swap_remove(at));
                     if self.fetch_ahead {
-                        self.look_ahead(machine, &mut ahead, Some(&request), gate, page_bytes);
+                        self.look_ahead(machine, &mut ahead, Some(&request), gate, page_bytes).await;
                     }
                     let Some(fetched) = self.fetched(request, begun, gate, page_bytes).await else {
                         continue;
@@ -114,11 +117,14 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                     gate = fetched.gate;
                     page_bytes = fetched.result.as_ref().map_or(page_bytes, |page| page.body.len());
                     _room = Some(fetched.room);
-                    thinking(machine, |machine| machine.fetched(fetched.result, gate, self.journal.now()));
+                    self.thinking(machine, |machine| {
+                        machine.fetched(fetched.result, gate, self.journal.now())
+                    })
+                    .await;
                 }
                 Effect::Deliver(delivery) => {
                     if self.fetch_ahead {
-                        self.look_ahead(machine, &mut ahead, None, gate, page_bytes);
+                        self.look_ahead(machine, &mut ahead, None, gate, page_bytes).await;
                     }
                     let verdict = tokio::select! {
                         verdict = self.courier.deliver(&delivery, self.guard.as_ref()) => verdict,
@@ -136,17 +142,20 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                         }
                     }
                     log.push(log_line(&delivery, &verdict));
-                    thinking(machine, |machine| machine.delivered(verdict, self.journal.now()));
+                    self.thinking(machine, |machine| machine.delivered(verdict, self.journal.now())).await;
                 }
                 Effect::Recall(what) => match self.journal.recall(&what).await {
-                    Ok(answer) => thinking(machine, |machine| machine.recalled(answer, self.journal.now())),
+                    Ok(answer) => {
+                        self.thinking(machine, |machine| machine.recalled(answer, self.journal.now())).await
+                    }
                     Err(error) => return Ending::Lost(error),
                 },
                 Effect::Remember(what) => match self.journal.remember(&what).await {
                     // A later change of this run stands: somebody else has gone on with it.
                     Ok(Remembered::Older) => return Ending::Lost(JournalError::Lost),
                     Ok(remembered) => {
-                        thinking(machine, |machine| machine.remembered(remembered, self.journal.now()));
+                        self.thinking(machine, |machine| machine.remembered(remembered, self.journal.now()))
+                            .await;
                     }
                     Err(error) => return Ending::Lost(error),
                 },
@@ -189,9 +198,24 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         }
     }
 
+    /// Lets the machine think. Where expressions are evaluated, that takes its time and its memory: only so many do so
+    /// at once, and the runtime is told.
+    async fn thinking<T>(&self, machine: &mut Machine, think: impl FnOnce(&mut Machine) -> T) -> T {
+        if !machine.computes() {
+            return think(machine);
+        }
+        let _permit = self.evaluations.acquire().await;
+        let flavor = tokio::runtime::Handle::current().runtime_flavor();
+        if flavor == tokio::runtime::RuntimeFlavor::MultiThread {
+            tokio::task::block_in_place(|| think(machine))
+        } else {
+            think(machine)
+        }
+    }
+
     /// Begins what will be asked for next, beside `now`, which is being asked for; what was begun before and will not be
     /// asked for is let go.
-    fn look_ahead(
+    async fn look_ahead(
         &self,
         machine: &mut Machine,
         ahead: &mut Vec<Ahead>,
@@ -199,7 +223,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
         gate: Gate,
         page_bytes: usize,
     ) {
-        let expected = thinking(machine, |machine| machine.ahead(self.journal.now()));
+        let expected = self.thinking(machine, |machine| machine.ahead(self.journal.now())).await;
         ahead.retain(|begun| expected.contains(&begun.request));
         for request in expected {
             if now == Some(&request) || ahead.iter().any(|begun| begun.request == request) {
@@ -320,16 +344,6 @@ async fn fetch<S: Source, J: Journal>(
     }
     let bytes = result.as_ref().map_or(0, |page| page.body.len());
     Fetched { result, gate, room: room.shrink(bytes) }
-}
-
-/// Lets the machine think. Where expressions are evaluated, that takes its time, and the runtime is told.
-fn thinking<T>(machine: &mut Machine, think: impl FnOnce(&mut Machine) -> T) -> T {
-    let threads = tokio::runtime::Handle::current().runtime_flavor();
-    if machine.computes() && threads == tokio::runtime::RuntimeFlavor::MultiThread {
-        tokio::task::block_in_place(|| think(machine))
-    } else {
-        think(machine)
-    }
 }
 
 fn noted(note: Note) -> LogLine {

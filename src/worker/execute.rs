@@ -135,6 +135,7 @@ fn driver<S, C, J>(
         guard: Arc::clone(lease) as Arc<_>,
         leaving: lease.leaving.clone(),
         budget: worker.budget.clone(),
+        evaluations: Arc::clone(&worker.evaluations),
         fetch_ahead: worker.settings.worker.fetch_ahead,
     }
 }

@@ -224,6 +224,7 @@ async fn drive(setting: Setting) -> (Ending, Vec<String>) {
         guard: Arc::new(Ours { stop: setting.stop }),
         leaving,
         budget: Budget::new(setting.budget_bytes, 1 << 10),
+        evaluations: Arc::new(tokio::sync::Semaphore::new(1)),
         fetch_ahead: setting.wait_for_fetch_ahead || setting.limit_second,
     };
     let mut machine = Machine::start(one_list_plan(), plain_facts(), Millis(1_769_846_400_000));
