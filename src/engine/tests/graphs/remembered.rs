@@ -94,3 +94,24 @@ fn an_incremental_list_asks_for_what_is_new_and_sends_nothing_twice() {
     assert_eq!(told(&next), Vec::<String>::new(), "records of the overlap came again");
     assert_eq!(*next.watermarks.values().next().unwrap(), mark);
 }
+
+/// What a webhook has not acknowledged is not known, though the page was staged and the position is past it.
+#[test]
+fn nothing_is_remembered_before_it_is_acknowledged() {
+    let batch = Some(Batching { records_max: Some(1), bytes_max: None, merge: false });
+    let changes = Some(tracked(true, Deletions::Hard));
+    let users = asks("users", &[], Request { batch, changes, incremental: None, ..request("users") });
+    let plan = planned(&job(Generation::Graph, vec![users]));
+    let mut world = World::of(plan, facts(), 1, Luck::default());
+    // `started` is acknowledged, and one record.
+    world.dead_after = Some(2);
+    world.play();
+    world.check();
+    assert_eq!(world.outcome().code.as_deref(), Some("delivery_exhausted"));
+    assert!(world.sets.values().all(std::collections::BTreeMap::is_empty), "{:?}", world.sets);
+    world.dead_after = None;
+    world.resume();
+    world.play();
+    world.check();
+    assert_eq!(world.sets.values().next().unwrap().len(), whole("users", "").len());
+}
