@@ -46,6 +46,7 @@ pub(super) async fn dry_run(State(api): State<Api>, Path(job): Path<String>, bod
         fields.problem("limit", &format!("must be from 1 to {LIMIT_MAX}: records of each list"), None);
     }
     let args = fields.object("args");
+    let resources = fields.maybe("resources");
     let state = fields.maybe("state_key");
     fields.finish()?;
     let Some(account) = account else { return Err(ApiError::bad_request("a field is missing")) };
@@ -55,6 +56,7 @@ pub(super) async fn dry_run(State(api): State<Api>, Path(job): Path<String>, bod
         webhooks: webhook.into_iter().collect(),
         args,
         version: None,
+        resources,
         error_handling: None,
         ignore_previous_run: false,
         slot: None,

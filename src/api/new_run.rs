@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header::LOCATION};
+use serde_json::Value;
 use tracing::info;
 
 use super::Api;
@@ -49,6 +50,8 @@ pub(super) struct Wanted {
     /// Those that were asked for; the job's destinations may add others.
     pub(super) webhooks: Vec<WebhookId>,
     pub(super) args: Json,
+    /// Nodes in place of the job's, for this run alone.
+    pub(super) resources: Option<Value>,
     /// The runtime version that was asked for.
     pub(super) version: Option<u8>,
     pub(super) error_handling: Option<ErrorHandling>,
@@ -82,7 +85,8 @@ pub(super) async fn create(State(api): State<Api>, key: IdempotencyKey, body: Bo
     let force = fields.maybe::<bool>("force").unwrap_or_default();
     let version = fields.maybe::<u8>("version");
     let events = fields.maybe::<BTreeSet<EventType>>("events_to_send");
-    fields.not_yet(&["resources", "daemon_group_key", "super_query", "datastore_id"]);
+    let resources = fields.maybe::<Value>("resources");
+    fields.not_yet(&["daemon_group_key", "super_query", "datastore_id"]);
     fields.finish()?;
     let (Some(job), Some(account)) = (job, account) else {
         return Err(ApiError::bad_request("a field is missing"));
@@ -92,6 +96,7 @@ pub(super) async fn create(State(api): State<Api>, key: IdempotencyKey, body: Bo
         account,
         webhooks: webhook.into_iter().collect(),
         args,
+        resources,
         version,
         error_handling,
         ignore_previous_run,
@@ -127,6 +132,7 @@ pub(super) async fn replay(
         account: request.account,
         webhooks: request.webhooks,
         args: request.args,
+        resources: None,
         version: None,
         error_handling: Some(request.error_handling),
         ignore_previous_run: request.ignore_previous_run,
@@ -251,6 +257,13 @@ async fn check(api: &Api, wanted: &Wanted, now: Millis) -> Result<Checks, ApiErr
     else {
         return Err(ApiError::invalid(&problems));
     };
+    let (job, job_revision) = match &wanted.resources {
+        None => (job, job_revision),
+        Some(resources) => {
+            let (changed, address) = with_resources(api, &job, resources).await?;
+            (changed.into(), address)
+        }
+    };
     let prepared = check_job(api, wanted, &job, now, &mut problems).await?;
     if let Some(reads) = job.integration.as_ref().filter(|reads| **reads != account.integration) {
         let (reads, connects) = (reads.as_str(), account.integration.as_str());
@@ -276,6 +289,17 @@ async fn check(api: &Api, wanted: &Wanted, now: Millis) -> Result<Checks, ApiErr
         (Some(_), _) => Err(ApiError::invalid(&problems)),
         (None, _) => Err(super::definitions::missing(Kind::Integration, account.integration.as_str())),
     }
+}
+
+/// The job with other nodes, for one run, and the address under which it is kept.
+async fn with_resources(api: &Api, job: &SyncJob, resources: &Value) -> Result<(SyncJob, String), ApiError> {
+    let definitions = api.definitions();
+    let document = definitions.document(Kind::SyncJob, job.id.as_str()).await?;
+    let mut document = document.ok_or_else(|| super::definitions::missing(Kind::SyncJob, job.id.as_str()))?;
+    document.body["resources"] = resources.clone();
+    let changed = SyncJob::from_document(&document)?;
+    let address = definitions.keep(&document).await?;
+    Ok((changed, address))
 }
 
 /// Whether the job can be executed as it is asked for: its version, arguments, and the webhooks of its destinations.

@@ -54,6 +54,7 @@ pub(super) async fn run_now(
         account: trigger.account.clone(),
         webhooks: trigger.webhook.iter().cloned().collect(),
         version: None,
+        resources: None,
         args: trigger.args.clone(),
         error_handling: trigger.error_handling,
         ignore_previous_run: false,

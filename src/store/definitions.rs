@@ -208,6 +208,25 @@ impl Definitions {
         Document::new(kind, &body).map_err(|problems| StoreError::Damaged(problems.to_string()))
     }
 
+    /// Keeps a job that no definition holds, for a run of its own; its address.
+    ///
+    /// # Errors
+    /// When Redis can't be written.
+    pub async fn keep(&self, job: &Document) -> Result<String, StoreError> {
+        let now = clock::now();
+        let address = self.seal(job, now, now)?.revision;
+        let prefix = self.prefix();
+        let mut pipe = redis::pipe();
+        pipe.cmd("SET")
+            .arg(format!("{prefix}content:{address}"))
+            .arg(job.body.to_string())
+            .arg("NX")
+            .ignore();
+        pipe.cmd("ZADD").arg(format!("{prefix}contents")).arg(now.0).arg(&address).ignore();
+        pipe.query_async::<()>(&mut self.store.shared.clone()).await?;
+        Ok(address)
+    }
+
     /// Notes that a run pins these addresses, so that they are kept as long as runs are.
     ///
     /// # Errors

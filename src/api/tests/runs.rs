@@ -80,7 +80,7 @@ async fn arguments_stay_as_they_were_written() {
 #[tokio::test]
 async fn a_request_is_refused_with_everything_that_is_wrong() {
     let fixture = Fixture::applied().await;
-    let body = json!({ "sync_jobid": "full", "args": [1], "error_handling": "stop", "webhook_id": 7, "resources": [] });
+    let body = json!({ "sync_jobid": "full", "args": [1], "error_handling": "stop", "webhook_id": 7, "super_query": "apac" });
     let (status, answer) = fixture.post("/sync-job-run", &body).await;
     assert_eq!(status, 422);
     let details = answer["details"].as_array().unwrap();
@@ -91,7 +91,7 @@ async fn a_request_is_refused_with_everything_that_is_wrong() {
     assert_eq!(of("sync_job_id")["message"], "is missing");
     assert_eq!(of("integrated_account_id")["message"], "is missing");
     assert!(of("error_handling")["message"].as_str().unwrap().contains("fail_fast"));
-    assert_eq!(of("resources")["message"], "is not supported yet");
+    assert_eq!(of("super_query")["message"], "is not supported yet");
     assert!(of("args")["hint"].is_string() && of("webhook_id")["message"].is_string());
 
     let body = json!({ "sync_job_id": "ful", "integrated_account_id": "nobody", "webhook_id": "none" });

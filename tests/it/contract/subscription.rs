@@ -47,6 +47,30 @@ async fn a_run_sends_no_event_that_it_was_not_asked_to() {
 }
 
 #[tokio::test]
+async fn a_run_may_have_nodes_of_its_own() {
+    let cluster = Setup::default().start().await;
+    cluster.apply(vec![job("tickets", tickets())]).await;
+    let body = |resources: serde_json::Value| {
+        json!({
+            "sync_job_id": "tickets", "integrated_account_id": "acme", "webhook_id": "backend",
+            "resources": resources,
+        })
+    };
+    let run = cluster.api.push_with(body(json!([{ "resource": "users" }]))).await;
+    assert_eq!(cluster.api.ended(&run).await.status, "completed");
+    let delivered = |run: &str| {
+        cluster.receiver.read(|ledger| ledger.run(run).resources.keys().cloned().collect::<Vec<_>>())
+    };
+    assert_eq!(delivered(&run), ["users"]);
+    let run = cluster.api.push("tickets", "acme", "backend").await;
+    assert_eq!(cluster.api.ended(&run).await.status, "completed");
+    assert_eq!(delivered(&run), ["tickets"], "the job itself stays as it is");
+    let wrong = body(json!([{ "resource": "users", "methd": "list" }]));
+    let (status, text) = cluster.api.call(reqwest::Method::POST, "/sync-job-run", Some(&wrong)).await;
+    assert!(status == 422 && text.contains("did you mean"), "{status}: {text}");
+}
+
+#[tokio::test]
 async fn a_webhook_without_record_hears_of_the_run_alone() {
     let (cluster, run) = subscribed(&["sync_job_run:started", "sync_job_run:completed"]).await;
     cluster.receiver.read(|ledger| {
