@@ -4,6 +4,8 @@
 mod chain;
 mod duplicates;
 mod ends;
+#[cfg(test)]
+mod graph_tests;
 mod graphs;
 mod overlap;
 mod patience;

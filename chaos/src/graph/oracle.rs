@@ -41,8 +41,7 @@ impl Expected {
         }
         let Walk { out, mut expected, .. } = walk;
         let hooks = hooks(graph, account);
-        for index in 0..graph.nodes.len() {
-            let node = &graph.nodes[index];
+        for (index, (node, records)) in graph.nodes.iter().zip(&out).enumerate() {
             let own = node.request().and_then(|request| request.batch);
             let mut go = |hook: usize, batch: Option<super::Batch>, mark: &str| {
                 let at = (hooks[hook].clone(), node.name.clone());
@@ -52,7 +51,7 @@ impl Expected {
                 if node.request().is_some_and(|request| request.changes) {
                     expected.tracked_at.insert(at);
                 } else {
-                    let marked = out[index].iter().map(|id| format!("{id}{mark}"));
+                    let marked = records.iter().map(|id| format!("{id}{mark}"));
                     expected.records.insert(at, marked.collect());
                 }
             };
