@@ -135,8 +135,11 @@ impl Judge<'_> {
             }
             if let Some(most) = self.expected.records_max.get(&at).filter(|most| page.records.len() > **most)
             {
+                let changes = page.changes.iter().flatten();
+                let deleted = changes.filter(|(_, change)| change == "deleted").count();
+                let (count, node) = (page.records.len(), &page.node);
                 let what =
-                    format!("{} records of {} came at once, more than {most}", page.records.len(), page.node);
+                    format!("{count} records of {node} came at once ({deleted} deleted), more than {most}");
                 self.violate("graph: deliveries are divided", &what, chain, delivery.at, findings);
             }
             came.entry(&page.node).or_default().extend(page.records.iter().map(|(id, _)| id.as_str()));
