@@ -37,6 +37,7 @@ checker: setup ## Show that the checker of `make chaos` finds faults that are pl
 	cargo build -p rapidbridge-chaos --features planted --locked
 	$(planted) --set CHAOS_PLANTED=acknowledge_unsent --expect 2:
 	$(planted) --set CHAOS_PLANTED=silent_end --expect 6:
+	$(planted) --set CHAOS_PLANTED=forgetful_spool --expect "2: no record of a graph"
 
 planted := $(target)/debug/rapidbridge-chaos --seed 3 --seconds 15 --worker rapidbridge-planted-worker
 

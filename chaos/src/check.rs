@@ -4,8 +4,12 @@
 mod chain;
 mod duplicates;
 mod ends;
+#[cfg(test)]
+mod graph_tests;
+mod graphs;
 mod overlap;
 mod patience;
+mod remembered;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -51,6 +55,23 @@ pub(crate) struct Findings {
     pub(crate) duplicates: BTreeMap<&'static str, u64>,
     /// Runs accepted in the second that a power loss took; their clients pushed them again.
     pub(crate) taken_by_power_loss: u64,
+    /// How much was compared with what graphs must deliver.
+    pub(crate) graphs: Graphs,
+}
+
+/// What was seen of random graphs.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Graphs {
+    /// Runs that completed, each compared record by record.
+    pub(crate) runs: u64,
+    /// Those of them with a list that began again, whose records may come again.
+    pub(crate) restarted: u64,
+    pub(crate) pages: u64,
+    pub(crate) records: u64,
+    /// State cells found by a run.
+    pub(crate) cells: u64,
+    /// Lists whose changes were told to a webhook.
+    pub(crate) compared: u64,
 }
 
 impl Findings {
@@ -68,6 +89,8 @@ pub(crate) fn check(evidence: &Evidence) -> Findings {
         duplicates::check(evidence, chain, &mut findings);
     }
     ends::check(evidence, &chains, &mut findings);
+    graphs::check(evidence, &chains, &mut findings);
+    remembered::check(evidence, &chains, &mut findings);
     overlap::check(evidence, &chains, &mut findings);
     patience::check(evidence, &mut findings);
     slots::check(evidence, &mut findings);

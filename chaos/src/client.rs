@@ -66,6 +66,13 @@ impl Client {
         }
     }
 
+    /// The state cells of a namespace.
+    pub(crate) async fn cells(&self, namespace: &str) -> anyhow::Result<Vec<Value>> {
+        let path = format!("/sync-job-run-state?state_key={}", namespace.replace(' ', "%20"));
+        let page = self.call(reqwest::Method::GET, &path, None, None).await?;
+        Ok(page["result"].as_array().cloned().unwrap_or_default())
+    }
+
     /// A trigger with its place on the clock.
     pub(crate) async fn trigger(&self, id: &str) -> anyhow::Result<Value> {
         self.call(reqwest::Method::GET, &format!("/sync-job-cron-trigger/{id}"), None, None).await

@@ -1,9 +1,10 @@
-//! What the cluster is told to sync: accounts of two sources, three webhooks, three jobs, and a trigger of each overlap
-//! policy.
+//! What the cluster is told to sync: accounts of two sources, three webhooks, a few simple jobs, random graphs, and a
+//! trigger of each overlap policy.
 
 use rapidbridge::playground::helpdesk::Resource;
 use serde_json::{Value, json};
 
+use crate::graph::{self, Graph, data, definition};
 use crate::plan::{RECEIVERS, SOURCES};
 use crate::world::{SOURCE_TOKEN, WEBHOOK_SECRET, World};
 
@@ -18,6 +19,9 @@ pub(crate) const JOBS: [(&str, &[Resource]); 4] = [
     // Its cursors work once, it says: each page is kept in Redis before it is sent.
     ("once", &[Resource::Tickets]),
 ];
+
+/// One of so many resources of graphs is not replayable.
+const ONCE_EVERY: usize = 7;
 
 /// What a complete run of `job` brings.
 pub(crate) fn resources_of(job: &str) -> &'static [Resource] {
@@ -57,11 +61,11 @@ fn trigger_account(number: usize) -> String {
 }
 
 /// Everything; with `enabled` the triggers fire.
-pub(crate) fn all(world: &World, enabled: bool) -> Vec<Value> {
-    let mut documents = vec![integration()];
+pub(crate) fn all(world: &World, graphs: &[Graph], enabled: bool) -> Vec<Value> {
+    let mut documents = vec![integration(graphs)];
     let pushed = (0..ACCOUNTS).map(|number| format!("account-{number}"));
     let scheduled = (0..TRIGGERS.len()).map(trigger_account);
-    for account in pushed.chain(scheduled) {
+    for account in pushed.chain(scheduled).chain((0..graph::ACCOUNTS).map(graph::account)) {
         let link = &world.source_links[source_of(&account)];
         documents.push(json!({
             "kind": "integrated_account", "id": account, "integration": "helpdesk",
@@ -79,6 +83,7 @@ pub(crate) fn all(world: &World, enabled: bool) -> Vec<Value> {
         }));
     }
     documents.extend(JOBS.iter().map(|(name, _)| job(name)));
+    documents.extend(graphs.iter().map(definition::job));
     for (number, trigger) in TRIGGERS.iter().enumerate() {
         documents.push(json!({
             "kind": "sync_job_cron_trigger", "id": trigger.id, "sync_job_id": JOBS[number % JOBS.len()].0,
@@ -90,26 +95,34 @@ pub(crate) fn all(world: &World, enabled: bool) -> Vec<Value> {
     documents
 }
 
-fn integration() -> Value {
+fn integration(graphs: &[Graph]) -> Value {
     // The source learns the account, and by each job's query the run, so that its ledger can tell who asked.
     let query = json!({ "account": "{{context.name}}" });
     let list = |resource: &str| json!({ "list": { "method": "get", "path": format!("/{resource}"), "response_path": resource, "query": query, "timeout": "3s" } });
     let mut once = list("tickets");
     once["list"]["replayable"] = json!(false);
-    json!({
+    let mut integration = json!({
         "kind": "integration", "name": "helpdesk", "base_url": "{{context.base_url}}/api/v1",
         "authorization": { "format": "bearer", "config": { "token": "{{credentials.token}}" } },
         "retry": { "attempts": 4, "base": "30ms", "max": "300ms", "outage_budget": "1h" },
         "pagination": { "format": "cursor", "config": {
             "cursor_path": "meta.next_cursor", "has_next_path": "meta.has_more", "cursor_key": "cursor",
-            "limit_key": "limit", "max_limit": 6 } },
+            "limit_key": "limit", "max_limit": data::PAGE } },
         "resources": {
             "organizations": list("organizations"), "users": list("users"), "tickets": list("tickets"),
             "once": once,
             "comments": { "list": { "method": "get", "path": "/tickets/{{query.ticket_id}}/comments",
                 "response_path": "comments", "query": query, "timeout": "3s" } },
         },
-    })
+    });
+    for (number, resource) in graphs.iter().flat_map(definition::resources).enumerate() {
+        // Cursors of some work once, they say.
+        integration["resources"][resource] = json!({ "list": {
+            "method": "get", "path": format!("/graph/{resource}"), "response_path": "records", "query": query,
+            "timeout": "3s", "replayable": !number.is_multiple_of(ONCE_EVERY),
+        } });
+    }
+    integration
 }
 
 fn job(name: &str) -> Value {

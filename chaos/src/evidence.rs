@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
+use crate::graph::Graph;
 use crate::plan::Fault;
 
 /// A time since the trial's start.
@@ -22,6 +23,19 @@ pub(crate) struct Delivery {
     pub(crate) id: String,
     /// What the receiver answered, if it answered.
     pub(crate) status: Option<u16>,
+    /// What a graph's page holds.
+    pub(crate) page: Option<Box<Page>>,
+}
+
+/// A page of a graph.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Page {
+    /// The node whose output it is.
+    pub(crate) node: String,
+    /// Each record's id, and its content where it has one.
+    pub(crate) records: Vec<(String, Option<u64>)>,
+    /// What happened to each, where that is tracked: id and `added`, `updated` or `deleted`.
+    pub(crate) changes: Option<Vec<(String, String)>>,
 }
 
 impl Delivery {
@@ -41,8 +55,16 @@ pub(crate) struct Fetch {
     pub(crate) run: String,
     pub(crate) account: String,
     pub(crate) path: String,
+    /// What its run found in its state cell, if it says so.
+    pub(crate) found: Option<String>,
+    /// The list of a graph that it asks for: resource and parent.
+    pub(crate) list: Option<(String, String)>,
     /// Until when it was told to wait, if it was.
     pub(crate) limited_until: Option<At>,
+    /// Its cursor was refused: the list starts over.
+    pub(crate) restarts: bool,
+    /// It came with the cursor of another list.
+    pub(crate) is_foreign_cursor: bool,
 }
 
 /// A fault that happened.
@@ -132,6 +154,10 @@ pub(crate) struct Evidence {
     pub(crate) received: BTreeMap<(String, String), HashSet<Box<str>>>,
     /// What the sources hold by (account, resource).
     pub(crate) there: BTreeMap<(String, String), HashSet<Box<str>>>,
+    /// The random graphs, by their job's id.
+    pub(crate) graphs: BTreeMap<String, Graph>,
+    /// What the state cells of graphs hold at the end, by (job, account).
+    pub(crate) cells: BTreeMap<(String, String), Option<String>>,
     /// Which process had a run under an epoch.
     pub(crate) owners: BTreeMap<(String, u64), u32>,
     /// What the runs' own logs say, by run.

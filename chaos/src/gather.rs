@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::documents::{self, ACCOUNTS, TRIGGERS};
-use crate::evidence::{Delivery, Evidence, Fetch, Run, Trigger};
+use crate::evidence::{Delivery, Evidence, Fetch, Page, Run, Trigger};
+use crate::graph::{self, Graph, definition};
+use crate::plan::SourceFault;
 use crate::world::{ENVIRONMENT, SOURCE_TOKEN, TOKEN, WEBHOOK_SECRET, World};
 
 /// How a worker's log says that a write of a former owner was refused.
@@ -61,6 +63,21 @@ fn time(value: &Value) -> Option<i64> {
     value.as_str()?.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }
 
+/// The graphs, and what their state cells hold.
+pub(crate) async fn graphs(client: &Client, graphs: &[Graph], evidence: &mut Evidence) -> anyhow::Result<()> {
+    for graph in graphs {
+        for account in (0..graph::ACCOUNTS).map(graph::account).filter(|_| graph.has_state) {
+            let namespace = definition::state_key(graph, &account);
+            let cells = client.cells(&namespace).await?;
+            let cell = cells.iter().find(|cell| cell["key"] == graph::CELL);
+            let value = cell.map(|cell| cell["value"].as_str().unwrap_or_default().to_owned());
+            evidence.cells.insert((graph.name.clone(), account), value);
+        }
+        evidence.graphs.insert(graph.name.clone(), graph.clone());
+    }
+    Ok(())
+}
+
 /// What sources and receivers saw.
 pub(crate) fn ledgers(world: &World, began: Instant, evidence: &mut Evidence) {
     for (number, receiver) in world.receivers.iter().enumerate() {
@@ -94,6 +111,10 @@ pub(crate) fn ledgers(world: &World, began: Instant, evidence: &mut Evidence) {
             run: asked.run,
             account: asked.account,
             path: asked.path,
+            found: asked.found,
+            list: asked.list,
+            restarts: asked.fault == Some(SourceFault::ExpiredCursor),
+            is_foreign_cursor: asked.is_foreign_cursor,
             limited_until: asked.limited_until.map(|until| until.saturating_duration_since(began)),
         }));
     }
@@ -113,7 +134,29 @@ fn delivery(request: &Received, number: usize, began: Instant) -> Delivery {
             Given::Status(status) => Some(status),
             Given::HungUp => None,
         }),
+        page: request
+            .body
+            .as_ref()
+            .filter(|_| request.seq.is_some())
+            .and_then(|body| page(body))
+            .map(Box::new),
     }
+}
+
+/// What a page holds.
+fn page(body: &[u8]) -> Option<Page> {
+    let event: Value = serde_json::from_slice(body).ok()?;
+    let (payload, meta) = (&event["payload"], &event["payload"]["meta"]);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let records = payload["records"].as_array()?.iter();
+    let changes = meta["changes"].as_array();
+    Some(Page {
+        node: text(&meta["node"]),
+        records: records.map(|record| (text(&record["id"]), record["n"].as_u64())).collect(),
+        changes: changes.map(|changes| {
+            changes.iter().map(|change| (text(&change["id"]), text(&change["change"]))).collect()
+        }),
+    })
 }
 
 /// What is left in Redis, as the store's own audit sees it.

@@ -8,6 +8,7 @@ mod client;
 mod documents;
 mod evidence;
 mod gather;
+mod graph;
 mod plan;
 mod power;
 mod queue;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::check::{Findings, Violation};
+use crate::check::{Findings, Graphs, Violation};
 use crate::evidence::{Evidence, Happened};
+use crate::graph::Graph;
 use crate::plan::{Fault, Link};
 use crate::trial::Trial;
 
@@ -33,6 +34,10 @@ pub(crate) struct Report {
     pub(crate) invariant_violations: Vec<Violation>,
     /// Pages acknowledged more than once, by cause.
     duplicates: BTreeMap<&'static str, u64>,
+    /// Random graphs: what was compared with what they must deliver.
+    graphs: Graphs,
+    /// How many of the trial's graphs have what.
+    graph_features: BTreeMap<&'static str, usize>,
     /// Writes of former owners that Redis refused.
     zombie_writes_refused: u64,
     /// From SIGKILL of a worker to the next claim of each of its runs, where Redis was there all the time.
@@ -98,6 +103,10 @@ impl Report {
             .runs
             .values()
             .filter(|run| matches!(run.status.as_str(), "completed" | "failed" | "stopped"));
+        let mut features: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for feature in evidence.graphs.values().flat_map(Graph::features) {
+            *features.entry(feature).or_default() += 1;
+        }
         let mut report = Self {
             ok: false,
             seed: trial.seed,
@@ -110,6 +119,8 @@ impl Report {
             out_of_order: findings.out_of_order,
             invariant_violations: findings.violations,
             duplicates: findings.duplicates,
+            graphs: findings.graphs,
+            graph_features: features,
             zombie_writes_refused: evidence.refused,
             resume_seconds: Percentiles::of(waits(evidence, true, true)),
             resume_seconds_redis_away: Percentiles::of(waits(evidence, true, false)),
@@ -159,6 +170,12 @@ impl Report {
             self.leftover_keys
         );
         println!("pages that came twice, by cause: {:?}", self.duplicates);
+        let Graphs { runs, restarted, pages, records, cells, compared } = self.graphs;
+        println!(
+            "graphs: {runs} runs compared ({restarted} with lists that began again), {pages} pages, {records} records, \
+             {cells} state cells, {compared} lists of changes"
+        );
+        println!("of {:?}", self.graph_features);
         println!("writes of former owners refused: {}", self.zombie_writes_refused);
         println!("SIGKILL to the next claim: {}", self.resume_seconds);
         println!("the same with Redis away meanwhile: {}", self.resume_seconds_redis_away);

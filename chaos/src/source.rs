@@ -1,4 +1,5 @@
-//! A helpdesk that misbehaves on request, and a note of every request with the run that sent it.
+//! A helpdesk that misbehaves on request, and a note of every request with the run that sent it. Below `/graph/` it has
+//! the lists that random graphs read.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -9,8 +10,12 @@ use rapidbridge::clock;
 use rapidbridge::playground::helpdesk::{self, RequestInfo, Resource};
 use rapidbridge::playground::{Answer, Helpdesk};
 
+use crate::graph::data::List;
 use crate::plan::SourceFault;
+use crate::world::SOURCE_TOKEN;
 
+/// Where the lists of graphs are.
+const GRAPH: &str = "/api/v1/graph/";
 /// What a 429 asks for.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -22,10 +27,16 @@ pub(crate) struct Asked {
     pub(crate) account: String,
     pub(crate) path: String,
     pub(crate) cursor: String,
+    /// What its run found in its state cell, if it says so.
+    pub(crate) found: Option<String>,
+    /// The list of a graph that it asks for: resource and parent.
+    pub(crate) list: Option<(String, String)>,
     /// Until when it was told to wait, if it was.
     pub(crate) limited_until: Option<Instant>,
     /// What it got instead of its page.
     pub(crate) fault: Option<SourceFault>,
+    /// It came with the cursor of another list.
+    pub(crate) is_foreign_cursor: bool,
 }
 
 #[derive(Debug, Default)]
@@ -85,16 +96,23 @@ impl State {
             let found = info.query.iter().find(|(key, _)| key == name);
             found.map(|(_, value)| value.clone()).unwrap_or_default()
         };
+        let resource = info.path.strip_prefix(GRAPH);
+        let parent = value("parent");
         let mut asked = Asked {
             at: now,
             run: value("run"),
             account: value("account"),
-            path: info.path.clone(),
+            path: if parent.is_empty() { info.path.clone() } else { format!("{} below {parent}", info.path) },
             cursor: info.cursor.clone().unwrap_or_default(),
+            found: Some(value("found")).filter(|found| !found.is_empty()),
+            list: resource.map(|resource| (resource.to_owned(), parent.clone())),
             limited_until: None,
             fault: None,
+            is_foreign_cursor: false,
         };
-        let answer = self.misbehave(info, &mut asked, now);
+        let answer = self
+            .misbehave(info, &mut asked, now)
+            .or_else(|| resource.map(|resource| page_of_graph(info, &mut asked, resource)));
         self.asked.push(asked);
         answer
     }
@@ -135,6 +153,23 @@ impl State {
                 asked.fault = Some(fault);
                 Some(Answer::status(410).json(r#"{"error":"gone","message":"this cursor has expired"}"#))
             }
+        }
+    }
+}
+
+/// The page of a graph's list. A cursor that was given for another list is a mistake of who asks.
+fn page_of_graph(info: &RequestInfo, asked: &mut Asked, resource: &str) -> Answer {
+    let token = info.headers.get("authorization").and_then(|value| value.to_str().ok());
+    if token != Some(format!("Bearer {SOURCE_TOKEN}").as_str()) {
+        return Answer::status(401).json(r#"{"error":"unauthorized"}"#);
+    }
+    let parent = asked.list.as_ref().map(|(_, parent)| parent.as_str()).unwrap_or_default();
+    let list = List { account: &asked.account, resource, parent, run: &asked.run };
+    match list.page(&asked.cursor) {
+        Some(page) => Answer::ok().json(page),
+        None => {
+            asked.is_foreign_cursor = true;
+            Answer::status(400).json(r#"{"error":"bad_cursor"}"#)
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::client::Client;
 use crate::documents::{self, ACCOUNTS, JOBS};
 use crate::evidence::{Accepted, At, Evidence, Happened, Resumed};
+use crate::graph::{self, Graph, definition};
 use crate::plan::{self, Fault, Planned, RECEIVERS, Slot};
 use crate::queue::Queue;
 use crate::receiver;
@@ -73,6 +74,7 @@ struct Stage {
     pushes: Mutex<Vec<Push>>,
     resumed: Mutex<Vec<Resumed>>,
     mishaps: Mutex<Vec<String>>,
+    graphs: Vec<Graph>,
 }
 
 /// A moment of the plan.
@@ -86,7 +88,8 @@ pub(crate) async fn run(trial: &Trial, world: &mut World) -> anyhow::Result<Evid
     let queue = Queue::new(world.redis_address);
     let client = Client::new(world.api_addresses.clone())?;
     world.start_all()?;
-    client.apply(&documents::all(world, true)).await.context("the definitions can't be applied")?;
+    let graphs = graph::of_seed(trial.seed);
+    client.apply(&documents::all(world, &graphs, true)).await.context("the definitions can't be applied")?;
     let began_ms = queue.clock().await?;
     let stage = Arc::new(Stage {
         began_ms,
@@ -96,6 +99,7 @@ pub(crate) async fn run(trial: &Trial, world: &mut World) -> anyhow::Result<Evid
         pushes: Mutex::default(),
         resumed: Mutex::default(),
         mishaps: Mutex::default(),
+        graphs,
     });
     let mut evidence = Evidence::default();
     let pushing = tokio::spawn(push_runs(Arc::clone(&stage), trial.clone()));
@@ -104,7 +108,11 @@ pub(crate) async fn run(trial: &Trial, world: &mut World) -> anyhow::Result<Evid
     play(&stage, world, &faults, &mut evidence, &mut watchers).await?;
     pushing.await?.context("a run can't be pushed")?;
     println!("the faults are over after {:.0?}; everything comes to rest", stage.began.elapsed());
-    stage.client.apply(&documents::all(world, false)).await.context("the triggers can't be disabled")?;
+    stage
+        .client
+        .apply(&documents::all(world, &stage.graphs, false))
+        .await
+        .context("the triggers can't be disabled")?;
     rest(&stage, world, &mut evidence).await?;
     while watchers.join_next().await.is_some() {}
     gather(&stage, world, &mut evidence).await?;
@@ -245,15 +253,9 @@ async fn push_runs(stage: Arc<Stage>, trial: Trial) -> anyhow::Result<()> {
     for number in 0..trial.runs {
         tokio::time::sleep_until((stage.began + pause * u32::try_from(number)?).into()).await;
         let stage = Arc::clone(&stage);
-        let (job, account) =
-            (JOBS[number % JOBS.len()].0, format!("account-{}", (number / JOBS.len()) % ACCOUNTS));
-        let webhook = format!("hook-{}", (number / 2) % RECEIVERS);
         let key = format!("push-{}-{number}", trial.seed);
-        let mut body = json!({ "sync_job_id": job, "integrated_account_id": account, "webhook_id": webhook });
-        if number % MUTEX_EVERY == 0 {
-            body["mutex_key"] = format!("mutex {}", number / MUTEX_EVERY % MUTEXES).into();
-        }
-        pushing.spawn(async move { push(&stage, job, account, body, key).await });
+        let body = body_of(&stage.graphs, number);
+        pushing.spawn(async move { push(&stage, body, key).await });
     }
     while let Some(pushed) = pushing.join_next().await {
         pushed??;
@@ -261,16 +263,30 @@ async fn push_runs(stage: Arc<Stage>, trial: Trial) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn push(
-    stage: &Stage,
-    job: &str,
-    account: String,
-    body: serde_json::Value,
-    key: String,
-) -> anyhow::Result<()> {
+/// The n-th run that is pushed: simple jobs and graphs in turn.
+fn body_of(graphs: &[Graph], number: usize) -> serde_json::Value {
+    let place = number / 2;
+    if !number.is_multiple_of(2) {
+        let graph = &graphs[place % graphs.len()];
+        return definition::push(graph, &graph::account((place / graphs.len()) % graph::ACCOUNTS));
+    }
+    let mut body = json!({
+        "sync_job_id": JOBS[place % JOBS.len()].0,
+        "integrated_account_id": format!("account-{}", (place / JOBS.len()) % ACCOUNTS),
+        "webhook_id": format!("hook-{}", place % RECEIVERS),
+    });
+    if number.is_multiple_of(MUTEX_EVERY) {
+        body["mutex_key"] = format!("mutex {}", number / MUTEX_EVERY % MUTEXES).into();
+    }
+    body
+}
+
+async fn push(stage: &Stage, body: serde_json::Value, key: String) -> anyhow::Result<()> {
     let run = stage.client.push(&body, &key).await?;
     let at = stage.began.elapsed();
-    let accepted = Accepted { run, job: job.to_owned(), account, at, replaced_by: None };
+    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    let (job, account) = (text("sync_job_id"), text("integrated_account_id"));
+    let accepted = Accepted { run, job, account, at, replaced_by: None };
     lock(&stage.pushes).push(Push { key, body, accepted });
     Ok(())
 }
@@ -352,6 +368,7 @@ async fn gather(stage: &Stage, world: &World, evidence: &mut Evidence) -> anyhow
     evidence.resumed = lock(&stage.resumed).clone();
     evidence.mishaps.append(&mut lock(&stage.mishaps));
     crate::gather::runs(&stage.client, evidence).await?;
+    crate::gather::graphs(&stage.client, &stage.graphs, evidence).await?;
     crate::gather::ledgers(world, stage.began, evidence);
     stage.queue.logs(stage.began_ms, evidence).await?;
     crate::gather::redis(world, evidence).await?;

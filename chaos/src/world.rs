@@ -38,6 +38,8 @@ const PORT_TRIES: usize = 100;
 /// How much of a log an error shows.
 const LOG_TAIL_LINES: usize = 20;
 
+/// Bytes of pages that a receiver keeps, so that the checker can look into them: more than half an hour of chaos brings.
+const KEPT_BYTES_MAX: usize = 256 << 20;
 /// How long a receiver takes over a page: long enough to be hit in the middle.
 const RECEIVER_LATENCY: Duration = Duration::from_millis(120);
 /// How long a source takes over a page.
@@ -115,8 +117,11 @@ impl World {
         }
         let (mut receivers, mut receiver_links) = (Vec::new(), Vec::new());
         for _ in 0..RECEIVERS {
-            let settings =
-                receiver::Settings { secret: WEBHOOK_SECRET.to_owned(), ..receiver::Settings::default() };
+            let settings = receiver::Settings {
+                secret: WEBHOOK_SECRET.to_owned(),
+                keep_bytes_max: KEPT_BYTES_MAX,
+                ..receiver::Settings::default()
+            };
             let receiver = Receiver::start(settings).await?;
             let link = Proxy::start(address_of(&receiver.url())?).await?;
             link.turn(Weather::Delay(RECEIVER_LATENCY / 2));

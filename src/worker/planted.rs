@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Millis;
+use crate::engine::checkpoint::Checkpoint;
 use crate::engine::machine::{Gate, Park, Recall, Remember, Remembered};
 use crate::engine::seam::{Courier, Delivery, Entry, Journal, JournalError, Notice, SendGuard, Verdict};
 use crate::json::Json;
@@ -20,6 +21,8 @@ enum Fault {
     ForgetSaves,
     /// Ends are not told to the webhook.
     SilentEnd,
+    /// What spools collected last is not kept: whoever goes on with the run passes on less.
+    ForgetfulSpool,
 }
 
 fn fault() -> Option<Fault> {
@@ -27,6 +30,7 @@ fn fault() -> Option<Fault> {
         "acknowledge_unsent" => Some(Fault::AcknowledgeUnsent),
         "forget_saves" => Some(Fault::ForgetSaves),
         "silent_end" => Some(Fault::SilentEnd),
+        "forgetful_spool" => Some(Fault::ForgetfulSpool),
         other => panic!("there is no planted fault {other:?}"),
     }
 }
@@ -42,6 +46,17 @@ pub(super) struct Double<T> {
 impl<T> Double<T> {
     pub(super) fn of(real: Arc<T>) -> Arc<Self> {
         Arc::new(Self { real, fault: fault(), saves: AtomicU64::new(0) })
+    }
+
+    /// The position that is kept instead of this one, if it is another.
+    fn forgotten(&self, checkpoint: &Checkpoint) -> Option<Checkpoint> {
+        (self.fault == Some(Fault::ForgetfulSpool)).then(|| {
+            let mut checkpoint = checkpoint.clone();
+            for spool in &mut checkpoint.spools {
+                spool.stages.pop();
+            }
+            checkpoint
+        })
     }
 }
 
@@ -64,14 +79,19 @@ impl<T: Journal> Journal for Double<T> {
         if self.fault == Some(Fault::ForgetSaves) && !is_written && entry.changes.put.is_empty() {
             return Ok(Notice::default());
         }
-        self.real.save(entry).await
+        let forgotten = self.forgotten(entry.checkpoint);
+        self.real.save(Entry { checkpoint: forgotten.as_ref().unwrap_or(entry.checkpoint), ..entry }).await
     }
 
     async fn park(&self, entry: Entry<'_>, park: &Park) -> Result<(), JournalError> {
+        let forgotten = self.forgotten(entry.checkpoint);
+        let entry = Entry { checkpoint: forgotten.as_ref().unwrap_or(entry.checkpoint), ..entry };
         self.real.park(entry, park).await
     }
 
     async fn release(&self, entry: Entry<'_>) -> Result<(), JournalError> {
+        let forgotten = self.forgotten(entry.checkpoint);
+        let entry = Entry { checkpoint: forgotten.as_ref().unwrap_or(entry.checkpoint), ..entry };
         self.real.release(entry).await
     }
 

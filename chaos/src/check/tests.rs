@@ -23,6 +23,7 @@ fn delivery(at: u64, event: &str, seq: Option<u64>) -> Delivery {
         epoch: EPOCH,
         id: format!("{event}-{}", seq.unwrap_or_default()),
         status: Some(200),
+        page: None,
     }
 }
 
@@ -266,7 +267,11 @@ fn a_run_that_was_told_to_wait_waits() {
         run: "r".into(),
         account: "account-0".into(),
         path: "/tickets".into(),
+        found: None,
+        list: None,
         limited_until: until.map(ms),
+        restarts: false,
+        is_foreign_cursor: false,
     };
     let limited = |evidence: &mut Evidence| {
         evidence.fetches.push(fetch(2100, Some(3100)));
