@@ -10,13 +10,12 @@ pub mod cursor;
 pub mod driver;
 pub mod event;
 pub mod machine;
-pub mod plan;
 pub mod seam;
 pub mod transition;
 
 pub use checkpoint::Checkpoint;
 pub use machine::{Effect, Machine, RunFacts, WebhookFacts};
-pub use plan::Plan;
+
 
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,8 @@
 //! | [`expression`] | JSONata, behind a trait of our own | definitions |
 //! | [`schedule`] | when a trigger is due; pure | Redis, runs |
 //! | [`run`] | what a run is, and how its status may change | how it is executed or kept |
-//! | [`engine`] | plan, machine (no I/O), driver | HTTP, Redis, queue |
+//! | [`plan`] | jobs compiled to steps in their order | how steps are done |
+//! | [`engine`] | machine (no I/O), driver | HTTP, Redis, queue |
 //! | [`source`] | HTTP APIs as their integration declares them | runs, webhooks |
 //! | [`delivery`] | signing and sending events | runs' state, Redis |
 //! | [`egress`] | where requests may go | who sends them |
@@ -63,6 +64,7 @@ pub mod json;
 mod mac;
 pub mod nearest;
 pub mod observe;
+pub mod plan;
 #[cfg(feature = "cli")]
 pub mod playground;
 pub mod process;

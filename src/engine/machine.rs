@@ -23,7 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::checkpoint::{Checkpoint, Destination, End, Frame, Staged, Trouble, TroubleAbout, VERSION};
-use super::plan::Plan;
+use crate::plan::Plan;
 use super::seam::{Delivery, FetchError, FetchErrorKind, FetchRequest, Page, Verdict};
 pub use super::transition::{Changes, Gate, Mark, Park, Recall, Remember, Remembered};
 use crate::clock::Millis;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The module plan: each room of the library, and the rooms it may import. Imports go one way; the engine knows neither
 /// queue nor HTTP, and the scheduler knows neither engine, source nor delivery. A new arrow is a decision made here.
-const PLAN: [(&str, &[&str]); 26] = [
+const PLAN: [(&str, &[&str]); 27] = [
     ("backoff", &[]),
     ("clock", &[]),
     ("egress", &[]),
@@ -23,7 +23,8 @@ const PLAN: [(&str, &[&str]); 26] = [
     ("observe", &["settings"]),
     ("definition", &["clock", "expression", "id", "json", "nearest", "schedule", "template"]),
     ("run", &["clock", "definition", "id", "json"]),
-    ("engine", &["backoff", "clock", "definition", "expression", "id", "json", "run", "template"]),
+    ("plan", &["definition", "expression", "json", "template"]),
+    ("engine", &["backoff", "clock", "definition", "expression", "id", "json", "plan", "run", "template"]),
     (
         "source",
         &["backoff", "clock", "definition", "egress", "engine", "id", "json", "retry_after", "template"],
@@ -47,6 +48,7 @@ const PLAN: [(&str, &[&str]); 26] = [
             "mac",
             "nearest",
             "observe",
+            "plan",
             "retry_after",
             "run",
             "schedule",
@@ -58,7 +60,7 @@ const PLAN: [(&str, &[&str]); 26] = [
         ],
     ),
     ("scheduler", &["backoff", "clock", "definition", "id", "json", "run", "schedule", "settings", "store"]),
-    ("api", &["clock", "definition", "egress", "id", "json", "nearest", "run", "settings", "store"]),
+    ("api", &["clock", "definition", "egress", "id", "json", "nearest", "plan", "run", "settings", "store"]),
     ("process", &["api", "clock", "observe", "scheduler", "seal", "settings", "store", "worker"]),
     ("playground", &["clock", "id", "json", "settings"]),
     ("redis_server", &["clock", "settings"]),

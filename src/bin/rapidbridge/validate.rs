@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use rapidbridge::definition::job::Generation;
 use rapidbridge::definition::{Checked, Document};
-use rapidbridge::engine::Plan;
+use rapidbridge::plan::Plan;
 
 use crate::files;
 use crate::paint::{GREEN, RED};

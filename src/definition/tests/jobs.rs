@@ -49,7 +49,7 @@ fn every_job_is_what_its_name_says() {
         assert_eq!((job.runs_as(3), job.runs_as(4)), (flat, !flat));
         assert!(files().iter().any(|(name, _)| *name == format!("{}.yaml", job.id.as_str())), "{:?}", job.id);
     }
-    let plan = |job: &SyncJob| crate::engine::Plan::outline(job).unwrap().to_string();
+    let plan = |job: &SyncJob| crate::plan::Plan::outline(job).unwrap().to_string();
     let plans: Vec<String> = jobs.iter().map(|job| format!("{}\n{}", job.id.as_str(), plan(job))).collect();
     insta::assert_snapshot!(plans.join("\n"));
 }
@@ -224,7 +224,7 @@ fn whatever_is_written_is_read_or_refused_with_words() {
                 match SyncJob::from_document(&changed) {
                     Ok(job) => {
                         read += 1;
-                        let _ = crate::engine::Plan::outline(&job);
+                        let _ = crate::plan::Plan::outline(&job);
                     }
                     Err(problems) => {
                         refused += 1;

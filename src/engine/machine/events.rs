@@ -9,7 +9,7 @@ use crate::clock::Millis;
 use crate::definition::webhook::EventType;
 use crate::engine::checkpoint::{Staged, TroubleAbout};
 use crate::engine::event::Envelope;
-use crate::engine::plan::PlanNode;
+use crate::plan::PlanNode;
 use crate::engine::seam::Delivery;
 use crate::json::{Json, Unknown};
 use crate::run::{Outcome, Status};

@@ -4,7 +4,7 @@
 use super::scope::{Branch, Layer, View};
 use super::{Machine, Note};
 use crate::engine::batch::Batch;
-use crate::engine::plan::{Collects, PlanKind, PlanNode, Target};
+use crate::plan::{Collects, PlanKind, PlanNode, Target};
 use crate::engine::seam::{FetchError, FetchErrorKind};
 use crate::engine::transition::Mark;
 use crate::expression::EvaluationError;

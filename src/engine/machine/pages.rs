@@ -12,7 +12,7 @@ use crate::definition::job::ResponseFormat;
 use crate::definition::webhook::EventType;
 use crate::engine::batch::Batch;
 use crate::engine::checkpoint::{Descent, Spooled, Staged, StagedPage, TroubleAbout};
-use crate::engine::plan::PlanKind;
+use crate::plan::PlanKind;
 use crate::engine::seam::{Cursor, FetchError, FetchErrorKind, Page};
 use crate::engine::transition::Mark;
 use crate::json::{Json, Unknown};

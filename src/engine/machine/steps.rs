@@ -14,7 +14,7 @@ use crate::definition::job::Input;
 use crate::engine::batch::Batch;
 use crate::engine::checkpoint::{Cell, End, Frame};
 use crate::engine::context::Context;
-use crate::engine::plan::{PlanKind, Request};
+use crate::plan::{PlanKind, Request};
 use crate::engine::seam::{FetchError, FetchRequest};
 use crate::engine::transition::{Recall, Remember, Remembered};
 use crate::id::AccountId;

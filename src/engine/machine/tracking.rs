@@ -13,7 +13,7 @@ use crate::clock::Millis;
 use crate::definition::job::{ChangeTracking, CursorFormat, Deletions, Incremental};
 use crate::engine::batch::Batch;
 use crate::engine::checkpoint::{End, Frame};
-use crate::engine::plan::{Request, Target};
+use crate::plan::{Request, Target};
 use crate::engine::transition::{Mark, Recall};
 use crate::json::{self, Json};
 

@@ -7,7 +7,7 @@ use crate::definition::job::{
 };
 use crate::definition::webhook::EventType;
 use crate::engine::machine::RunFacts;
-use crate::engine::plan::Plan;
+use crate::plan::Plan;
 use crate::expression::Expression;
 use crate::json::{self, Json};
 use crate::run::Status;

@@ -12,7 +12,7 @@ use crate::definition::job::ErrorHandling;
 use crate::definition::webhook::EventType;
 use crate::engine::checkpoint::Checkpoint;
 use crate::engine::machine::{Effect, Gate, Machine, Remembered, RunFacts, WebhookFacts};
-use crate::engine::plan::Plan;
+use crate::plan::Plan;
 use crate::engine::seam::{
     Cursor, Delivery, DeliveryError, FetchError, FetchErrorKind, FetchRequest, Page, Verdict,
 };
