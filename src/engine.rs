@@ -16,6 +16,5 @@ pub mod transition;
 pub use checkpoint::Checkpoint;
 pub use machine::{Effect, Machine, RunFacts, WebhookFacts};
 
-
 #[cfg(test)]
 mod tests;

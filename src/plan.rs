@@ -86,6 +86,9 @@ pub struct PlanNode {
     pub is_kept: bool,
     /// Whether what it brings is found everywhere from then on: a state cell that is read first of all.
     pub is_everywhere: bool,
+    /// Whether more follows from its records than their own delivery, so that what is remembered of them waits for the
+    /// end of all steps: a run that ends before must not make later runs pass them over.
+    pub defers: bool,
     /// The nodes that are evaluated with each of its batches, in order.
     pub flows: Vec<usize>,
     /// The steps done for each record of a batch, in order.
@@ -191,8 +194,13 @@ pub enum Target {
 
 /// Why a job's nodes can't be put in order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct PlanError(pub String);
+#[error("{message}")]
+pub struct PlanError {
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// The node it is about, as an index of the job's.
+    pub node: usize,
+}
 
 impl Plan {
     /// Compiles `job` for a run against `integration`.

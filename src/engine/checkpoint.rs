@@ -36,6 +36,9 @@ pub struct Checkpoint {
     /// What spools have collected and not passed on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spools: Vec<Spooled>,
+    /// What is remembered of records once all steps are through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<Pending>,
     /// State cells that are known everywhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cells: Vec<Cell>,
@@ -273,6 +276,18 @@ pub struct Aside {
     pub root: usize,
     /// [`Checkpoint::frames`] as they were.
     pub frames: Vec<Frame>,
+    /// What a later version keeps beside these.
+    #[serde(flatten)]
+    pub unknown: Unknown,
+}
+
+/// Marks that wait for the end of all steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The node whose records they are about.
+    pub node: usize,
+    /// The stage that holds them.
+    pub stage: String,
     /// What a later version keeps beside these.
     #[serde(flatten)]
     pub unknown: Unknown,

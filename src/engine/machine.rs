@@ -22,14 +22,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::checkpoint::{Checkpoint, Destination, End, Frame, Staged, Trouble, TroubleAbout, VERSION};
-use crate::plan::Plan;
+use super::checkpoint::{
+    Checkpoint, Closing, Destination, End, Frame, Staged, Trouble, TroubleAbout, VERSION,
+};
 use super::seam::{Delivery, FetchError, FetchErrorKind, FetchRequest, Page, Verdict};
 pub use super::transition::{Changes, Gate, Mark, Park, Recall, Remember, Remembered};
 use crate::clock::Millis;
 use crate::definition::webhook::{DeliveryRetry, EventType};
 use crate::id::WebhookId;
 use crate::json::{Json, Unknown};
+use crate::plan::Plan;
 use crate::run::{Outcome, Progress, RunRequest, Status};
 use pages::{Arrival, Held};
 use scope::Branch;
@@ -166,6 +168,7 @@ impl Machine {
             moment: None,
             aside: None,
             spools: Vec::new(),
+            pending: Vec::new(),
             cells: Vec::new(),
             numbered: true,
             remembered: 0,
@@ -258,7 +261,9 @@ impl Machine {
         }
         let staged = checkpoint.outbox.iter().chain(&checkpoint.terminal);
         let staged = staged.flat_map(|staged| std::iter::once(&staged.stage).chain(&staged.marks));
-        for name in staged.chain(checkpoint.spools.iter().flat_map(|spool| &spool.stages)) {
+        let spooled = checkpoint.spools.iter().flat_map(|spool| &spool.stages);
+        let pending = checkpoint.pending.iter().map(|pending| &pending.stage);
+        for name in staged.chain(spooled).chain(pending) {
             if !stages.contains_key(name) {
                 return Err(damaged(name));
             }
@@ -480,8 +485,11 @@ impl Machine {
     }
 
     /// Someone asked for the run to stop. Refused once the outcome is decided.
+    ///
+    /// It is too late as well when all was read and acknowledged, and the steps before the end are being done: what they
+    /// write says that the run has completed.
     pub fn stop(&mut self, reason: &str, now: Millis) {
-        if self.checkpoint.outcome.is_none() {
+        if self.checkpoint.outcome.is_none() && self.checkpoint.moment != Some(Closing::Complete) {
             self.held = None;
             let outcome = Outcome {
                 status: Status::Stopped,

@@ -28,7 +28,7 @@ pub(super) fn plan(job: &SyncJob, integration: Option<&Integration>) -> Result<P
         }
     }
     for merged in merge(&mut nodes) {
-        places.push(Some(Place::After(vec![merged])));
+        places.push(Some(Place::Last(merged)));
         owners.push(owners.len());
     }
     let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
@@ -40,6 +40,9 @@ pub(super) fn plan(job: &SyncJob, integration: Option<&Integration>) -> Result<P
     }
     for index in 0..nodes.len() {
         nodes[index].keeps = Keeps::needed(&nodes, index);
+    }
+    for index in 0..nodes.len() {
+        nodes[index].defers = defers(&nodes, index);
     }
     keep_for_joins(job, &mut nodes, sequences.values());
     let mut roots = of(Home::Root);
@@ -103,6 +106,7 @@ fn plan_node(node: &Node, integration: Option<&Integration>) -> PlanNode {
         empties: Vec::new(),
         is_kept: false,
         is_everywhere: false,
+        defers: false,
         flows: Vec::new(),
         each_record: Vec::new(),
         each_batch: Vec::new(),
@@ -195,6 +199,15 @@ fn passed(job: &SyncJob, index: usize) -> Vec<usize> {
     found
 }
 
+/// Whether something follows from the records of `index` beyond deliveries that are made with their page.
+fn defers(nodes: &[PlanNode], index: usize) -> bool {
+    let node = &nodes[index];
+    let steps = !node.each_record.is_empty() || !node.each_batch.is_empty();
+    let collects = |flow: &usize| matches!(nodes[*flow].kind, PlanKind::Spool(_)) || defers(nodes, *flow);
+    let recurses = node.request().is_some_and(|request| request.recurse.is_some());
+    steps || recurses || node.flows.iter().any(collects)
+}
+
 fn is_flow(job: &SyncJob, node: &Node) -> bool {
     let computes = matches!(node.kind, NodeKind::Transform { .. } | NodeKind::AddContext { .. });
     computes && !node.parents.is_empty() && !is_join(job, node)
@@ -259,6 +272,10 @@ fn place(job: &SyncJob, nodes: &[PlanNode], index: usize) -> Result<Option<Place
         _ if is_flow(job, node) => None,
         NodeKind::Event(Moment::Complete) => Some(Place::Top(Home::Complete)),
         NodeKind::Event(Moment::Error) => Some(Place::Top(Home::Error)),
+        NodeKind::Spool { .. } if parents.is_empty() => {
+            let message = format!("node {:?} depends on nothing, so there is nothing to collect", node.name);
+            return Err(PlanError { message, node: index });
+        }
         _ if parents.is_empty() => Some(Place::Top(Home::Root)),
         NodeKind::Request(_) => Some(request_place(job, nodes, index)?),
         NodeKind::Spool { .. } => Some(Place::After(parents.clone())),
@@ -352,12 +369,13 @@ fn request_place(job: &SyncJob, nodes: &[PlanNode], index: usize) -> Result<Plac
     if !all_same {
         let names: Vec<String> =
             homes.iter().map(|(parent, _)| format!("{:?}", nodes[*parent].name)).collect();
-        return Err(PlanError(format!(
+        let message = format!(
             "node {:?} uses the records of {}, and none of these depends on the others; collect them in a spool and \
              join them in a transform",
             nodes[index].name,
             names.join(" and ")
-        )));
+        );
+        return Err(PlanError { message, node: index });
     }
     let after = parents.iter().copied().filter(|other| !homes.iter().any(|(used, _)| used == other));
     Ok(Place::Within { after: after.collect(), homes: homes.iter().map(|(_, home)| *home).collect() })
@@ -462,6 +480,7 @@ fn merge(nodes: &mut Vec<PlanNode>) -> Vec<usize> {
                 empties: Vec::new(),
                 is_kept: false,
                 is_everywhere: false,
+                defers: false,
                 flows: Vec::new(),
                 each_record: Vec::new(),
                 each_batch: Vec::new(),
@@ -523,13 +542,23 @@ fn check_once(nodes: &[PlanNode], roots: &[usize]) -> Result<(), PlanError> {
     }
     for (index, node) in nodes.iter().enumerate() {
         let Some(request) = node.request() else { continue };
+        let merges =
+            |flow: &usize| matches!(nodes[*flow].kind, PlanKind::Spool(collects) if collects.overflows);
+        if request.changes.as_ref().is_some_and(|changes| changes.compare) && node.flows.iter().any(merges) {
+            let message = format!(
+                "node {:?}: changes are told page by page, and can't be merged; leave batch.merge out",
+                node.name
+            );
+            return Err(PlanError { message, node: index });
+        }
         let remembers = request.changes.is_some() || request.incremental.is_some();
         if remembers && !once.contains(&index) {
-            return Err(PlanError(format!(
+            let message = format!(
                 "node {:?}: changes, delete_tracking and incremental need a list that is read once in a run; this one is \
                  read for each record of another node, or when the run ends",
                 node.name
-            )));
+            );
+            return Err(PlanError { message, node: index });
         }
     }
     Ok(())

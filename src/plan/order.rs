@@ -36,6 +36,8 @@ pub(super) enum Place {
     },
     /// When all of these nodes are through.
     After(Vec<usize>),
+    /// When this node is through altogether, whatever it is done for.
+    Last(usize),
 }
 
 /// The steps' sequences.
@@ -79,12 +81,21 @@ impl Order<'_> {
             return Ok(found.clone());
         }
         if depth > self.places.len() {
-            return Err(PlanError(format!("node {:?} waits for itself", self.names[step])));
+            let message = format!("node {:?} waits for itself", self.names[step]);
+            return Err(PlanError { message, node: step });
         }
         let found = match self.places[step].as_ref() {
             None => vec![Home::Root],
             Some(Place::Top(home)) => vec![*home],
             Some(Place::Within { homes, .. }) => homes.clone(),
+            Some(Place::Last(node)) => {
+                let mut outermost = Vec::new();
+                for home in self.homes(self.owners[*node], homes, depth + 1)? {
+                    outermost.extend(self.outward(home, homes, depth)?);
+                }
+                let ends = [Home::Root, Home::Complete, Home::Error];
+                outermost.into_iter().filter(|home| ends.contains(home)).take(1).collect()
+            }
             Some(Place::After(nodes)) => {
                 let mut around: Option<Vec<Home>> = None;
                 for node in nodes {
@@ -100,8 +111,10 @@ impl Order<'_> {
                     None => vec![Home::Root],
                     Some([innermost, ..]) => vec![*innermost],
                     Some([]) => {
-                        let message = "waits for nodes of different moments of the run";
-                        return Err(PlanError(format!("node {:?} {message}", self.names[step])));
+                        let name = self.names[step];
+                        let message =
+                            format!("node {name:?} waits for nodes of different moments of the run");
+                        return Err(PlanError { message, node: step });
                     }
                 }
             }
@@ -150,9 +163,10 @@ impl Order<'_> {
     /// Notes which steps of its sequences must come before `step`.
     fn constrain(&self, step: usize, homes: &Homes, befores: &mut Befores) -> Result<(), PlanError> {
         let (after, within) = match self.places[step].as_ref() {
-            Some(Place::After(nodes)) => (nodes, None),
+            Some(Place::After(nodes)) => (nodes.clone(), None),
+            Some(Place::Last(node)) => (vec![*node], None),
             Some(Place::Within { homes, after }) => (
-                after,
+                after.clone(),
                 homes.iter().find_map(|home| match home {
                     Home::EachRecord(node) | Home::EachBatch(node) => Some(*node),
                     Home::Root | Home::Complete | Home::Error => None,
@@ -160,7 +174,7 @@ impl Order<'_> {
             ),
             Some(Place::Top(_)) | None => return Ok(()),
         };
-        for node in after {
+        for node in &after {
             let waited = self.owners[*node];
             for home in &homes[&step] {
                 let inside = self.lifted(waited, *home, homes);
@@ -190,13 +204,14 @@ impl Order<'_> {
 
     fn never(&self, step: usize, waited: usize, within: Option<usize>) -> PlanError {
         let (name, waited) = (self.names[step], self.names[waited]);
-        PlanError(match within {
+        let message = match within {
             Some(parent) => format!(
                 "node {name:?} is done for each record of {:?}, and so can't wait for {waited:?}, which ends after them",
                 self.names[parent]
             ),
             None => format!("node {name:?} can't wait for {waited:?}"),
-        })
+        };
+        PlanError { message, node: step }
     }
 
     /// `steps` so that each comes after those it waits for; as written, where that doesn't say.

@@ -42,7 +42,7 @@ fn show(document: &Document) -> bool {
     let plan = match Plan::outline(&job) {
         Ok(plan) => plan,
         Err(error) => {
-            let problem = document.problem("resources", &error.to_string(), None);
+            let problem = document.problem(&format!("resources[{}]", error.node), &error.message, None);
             anstream::eprintln!("{RED}✗{RED:#} {problem}\n");
             return false;
         }

@@ -15,6 +15,14 @@ impl Machine {
             self.flush_errors(now);
             return None;
         }
+        if self.checkpoint.moment.is_none() && !self.checkpoint.pending.is_empty() {
+            // One part for each save.
+            if self.unsaved {
+                return Some(Effect::Save);
+            }
+            self.remember_pending();
+            return None;
+        }
         if self.checkpoint.moment.is_none() && !self.plan.on_complete.is_empty() {
             self.enter(Closing::Complete);
             return None;

@@ -9,9 +9,9 @@ use crate::clock::Millis;
 use crate::definition::webhook::EventType;
 use crate::engine::checkpoint::{Staged, TroubleAbout};
 use crate::engine::event::Envelope;
-use crate::plan::PlanNode;
 use crate::engine::seam::Delivery;
 use crate::json::{Json, Unknown};
+use crate::plan::PlanNode;
 use crate::run::{Outcome, Status};
 
 impl Machine {
@@ -186,7 +186,8 @@ impl Machine {
     pub(super) fn run_object(&self, status: Status, finished_at: Option<Millis>) -> Json {
         let request = &self.run.request;
         let progress = &self.checkpoint.progress;
-        let outcome: Option<&Outcome> = self.checkpoint.outcome.as_ref();
+        let failing = self.checkpoint.aside.as_ref().map(|aside| &aside.outcome);
+        let outcome: Option<&Outcome> = self.checkpoint.outcome.as_ref().or(failing);
         Json::of(&serde_json::json!({
             "id": request.id,
             "sync_job_id": request.job,

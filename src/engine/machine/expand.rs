@@ -4,11 +4,11 @@
 use super::scope::{Branch, Layer, View};
 use super::{Machine, Note};
 use crate::engine::batch::Batch;
-use crate::plan::{Collects, PlanKind, PlanNode, Target};
 use crate::engine::seam::{FetchError, FetchErrorKind};
 use crate::engine::transition::Mark;
 use crate::expression::EvaluationError;
 use crate::json::{self, Json};
+use crate::plan::{Collects, PlanKind, PlanNode, Target};
 
 /// The most deliveries that one batch may be divided into.
 const PARCELS_MAX: usize = 10_000;
@@ -60,6 +60,7 @@ pub(super) struct Expansion {
     pub(super) below: Vec<Below>,
     pub(super) errors: Vec<(usize, FetchError)>,
     pub(super) marks: Vec<Mark>,
+    pub(super) deferred: Vec<Mark>,
     pub(super) notes: Vec<Note>,
 }
 
@@ -232,8 +233,18 @@ impl Machine {
             return;
         }
         let all = Batch::joined(self.spool_texts(index).into_iter().chain([inner(&batch.array())]));
+        // What is full is sent; the rest waits for more.
+        let target = self.plan.nodes[index].targets.first().copied().unwrap_or(Target::All);
+        let last = self.divided(index, target, &all).pop().unwrap_or(0..0);
+        let rest = all.part(last.clone());
+        let full = rest.len() as u64 >= collects.records_max || rest.bytes() as u64 >= collects.bytes_max;
+        let cut = if full { all.len() } else { last.start };
         out.emptied.push(index);
-        self.visit(index, Passing { batch: &all, single: false, context: None, changes: None }, out);
+        if cut < all.len() {
+            out.chunks.push(Chunk { spool: index, batch: rest });
+        }
+        let passing = Passing { batch: &all.part(0..cut), single: false, context: None, changes: None };
+        self.visit(index, passing, out);
     }
 
     /// Makes the parcels of a batch for a target.

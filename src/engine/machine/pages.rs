@@ -11,11 +11,11 @@ use crate::clock::Millis;
 use crate::definition::job::ResponseFormat;
 use crate::definition::webhook::EventType;
 use crate::engine::batch::Batch;
-use crate::engine::checkpoint::{Descent, Spooled, Staged, StagedPage, TroubleAbout};
-use crate::plan::PlanKind;
+use crate::engine::checkpoint::{Descent, Pending, Spooled, Staged, StagedPage, TroubleAbout};
 use crate::engine::seam::{Cursor, FetchError, FetchErrorKind, Page};
 use crate::engine::transition::Mark;
 use crate::json::{Json, Unknown};
+use crate::plan::PlanKind;
 
 /// A batch that came.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub(super) struct Arrival {
     pub(super) changes: Option<Vec<Json>>,
     /// What is remembered once it is acknowledged.
     pub(super) marks: Vec<Mark>,
+    /// What is remembered once all steps are through.
+    pub(super) deferred: Vec<Mark>,
     /// How many records came, of which `batch` may be only some.
     pub(super) brought: u64,
     /// How many of them were not known before, where that is tracked.
@@ -38,8 +40,16 @@ impl Arrival {
     /// What a step without pages brings.
     pub(super) fn step(batch: Batch) -> Self {
         let brought = batch.len() as u64;
-        let (changes, marks) = (None, Vec::new());
-        Self { batch, then: Then::Done, replayable: true, changes, marks, brought, added: 0 }
+        Self {
+            batch,
+            then: Then::Done,
+            replayable: true,
+            changes: None,
+            marks: Vec::new(),
+            deferred: Vec::new(),
+            brought,
+            added: 0,
+        }
     }
 }
 
@@ -117,12 +127,13 @@ impl Machine {
     /// Looks what follows from a batch and sees to its delivery.
     pub(super) fn arrive(&mut self, arrival: Arrival, now: Millis) {
         let Some(frame) = self.top() else { return };
-        let Arrival { batch, then, replayable, changes, marks, brought, added } = arrival;
+        let Arrival { batch, then, replayable, changes, marks, deferred, brought, added } = arrival;
         let step = frame.node;
         self.arriving = brought;
         let single = batch.len() == 1 && !self.plan.nodes[step].lists();
         let mut expansion = self.expand(step, &batch, single, changes.as_deref());
         expansion.marks.extend(marks);
+        expansion.deferred = deferred;
         if matches!(self.plan.nodes[step].kind, PlanKind::Spool(_)) && !self.plan.nodes[step].is_kept {
             expansion.emptied.push(step);
         }
@@ -242,8 +253,9 @@ impl Machine {
         // What only computes comes out the same again: by itself it is not worth a save.
         let asked = self.top().is_some_and(|frame| self.plan.nodes[frame.node].request().is_some());
         self.unsaved |= asked || !held.expansion.parcels.is_empty();
-        let Expansion { chunks, emptied, below, errors, marks, .. } = held.expansion;
+        let Expansion { chunks, emptied, below, errors, marks, deferred, .. } = held.expansion;
         self.remember_marks(marks, staged);
+        self.defer_marks(&deferred);
         emptied.into_iter().for_each(|spool| self.empty_spool(spool));
         let mut overfull = Vec::new();
         for chunk in chunks {
@@ -325,6 +337,28 @@ impl Machine {
         if let Some(last) = self.checkpoint.outbox.last_mut() {
             last.marks = Some(stage);
         }
+    }
+
+    /// Keeps marks about the step's records for the end of all steps.
+    pub(super) fn defer_marks(&mut self, marks: &[Mark]) {
+        let Some(node) = self.top().map(|frame| frame.node).filter(|_| !marks.is_empty()) else { return };
+        let stage = self.put_new_stage(Bytes::from(Json::of(&marks).as_str().to_owned()));
+        self.checkpoint.pending.push(Pending { node, stage, unknown: Unknown::default() });
+    }
+
+    /// Remembers what waited for the end of all steps, a part for each save. What could not be followed to its end is
+    /// not remembered, and comes again in the next run. False when nothing is left.
+    pub(super) fn remember_pending(&mut self) -> bool {
+        if self.checkpoint.pending.is_empty() {
+            return false;
+        }
+        let Pending { node, stage, .. } = self.checkpoint.pending.remove(0);
+        let marks_of = |bytes: &Bytes| serde_json::from_slice::<Vec<Mark>>(bytes).ok();
+        if !self.has_hole(node) {
+            self.changes.marks.extend(self.stages.get(&stage).and_then(marks_of).unwrap_or_default());
+        }
+        self.drop_stage(&stage);
+        true
     }
 
     /// What a spool holds.

@@ -12,13 +12,13 @@ use super::{Effect, Machine};
 use crate::clock::Millis;
 use crate::definition::job::Input;
 use crate::engine::batch::Batch;
-use crate::engine::checkpoint::{Cell, End, Frame};
+use crate::engine::checkpoint::{Cell, Closing, End, Frame};
 use crate::engine::context::Context;
-use crate::plan::{PlanKind, Request};
 use crate::engine::seam::{FetchError, FetchRequest};
 use crate::engine::transition::{Recall, Remember, Remembered};
 use crate::id::AccountId;
 use crate::json::{Json, Unknown};
+use crate::plan::{PlanKind, Request};
 
 /// What was looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,13 @@ impl Machine {
         }
         if let Some(end) = self.top().and_then(|frame| frame.reading.end) {
             return self.end_step(index, end, now);
+        }
+        let changes_cells = matches!(node.kind, PlanKind::UpdateState { .. } | PlanKind::DeleteState { .. });
+        let whole = self.checkpoint.progress.incomplete.is_empty();
+        if changes_cells && self.checkpoint.moment == Some(Closing::Complete) && !whole {
+            // A cursor must not pass what could not be read: the next run looks for it again.
+            self.pass_over();
+            return None;
         }
         match &node.kind {
             PlanKind::Request(_) => self.ask(now),

@@ -13,9 +13,9 @@ use crate::clock::Millis;
 use crate::definition::job::{ChangeTracking, CursorFormat, Deletions, Incremental};
 use crate::engine::batch::Batch;
 use crate::engine::checkpoint::{End, Frame};
-use crate::plan::{Request, Target};
 use crate::engine::transition::{Mark, Recall};
 use crate::json::{self, Json};
+use crate::plan::{Request, Target};
 
 /// How many records that are gone are told of in one delivery.
 const GONE_MAX: usize = 100;
@@ -120,6 +120,8 @@ impl Machine {
         let high = self.raise_high(request, &arrival.batch);
         for (at, record) in arrival.batch.iter().enumerate() {
             let before = known.get(at).and_then(Option::as_deref).filter(|_| compares);
+            // Seen by a run that did not come to its end: as if nothing were known.
+            let before = before.filter(|digest| !digest.is_empty());
             let digest = hex(&Sha256::digest(record.as_bytes())[..12]);
             let same = before == Some(digest.as_str());
             let Some(id) = record_id(record, id) else {
@@ -138,7 +140,16 @@ impl Machine {
                         changes.push(Json::of(&serde_json::json!({ "id": id, "change": change })));
                     }
                     added += u64::from(known.get(at).is_none_or(Option::is_none));
-                    arrival.marks.push(Mark::Seen { set: set.clone(), id, digest, order: pass });
+                    let seen =
+                        |digest: String| Mark::Seen { set: set.clone(), id: id.clone(), digest, order: pass };
+                    if plan.nodes[index].defers {
+                        // It is there, in this pass; what it is like is known when all that follows from it is done.
+                        let old = known.get(at).cloned().flatten().unwrap_or_default();
+                        arrival.marks.push(seen(old));
+                        arrival.deferred.push(seen(digest));
+                    } else {
+                        arrival.marks.push(seen(digest));
+                    }
                 }
                 (None, Some(incremental)) => {
                     kept.push(!same);
@@ -146,7 +157,9 @@ impl Machine {
                     // Only what a later window will bring again need be remembered.
                     let from = high.map(|high| high.saturating_sub(overlap(incremental)));
                     if let Some(order) = order.filter(|order| from.is_none_or(|from| *order >= from)) {
-                        arrival.marks.push(Mark::Seen { set: set.clone(), id, digest, order });
+                        let defers = plan.nodes[index].defers;
+                        let marks = if defers { &mut arrival.deferred } else { &mut arrival.marks };
+                        marks.push(Mark::Seen { set: set.clone(), id, digest, order });
                     }
                 }
                 (None, None) => kept.push(true),
@@ -232,11 +245,8 @@ impl Machine {
                     return self.step_failed(unresolved(&plan.nodes[index], message), now);
                 };
                 self.asked = Some(Asked::Gone);
-                return Some(Effect::Recall(Recall::Before {
-                    set,
-                    order: self.pass_number(),
-                    most: GONE_MAX,
-                }));
+                let most = self.gone_max(index);
+                return Some(Effect::Recall(Recall::Before { set, order: self.pass_number(), most }));
             }
             End::Deletions => {
                 let next = if request.end_of_resource { End::Marker } else { End::Watermark };
@@ -259,6 +269,15 @@ impl Machine {
         None
     }
 
+    /// How many records that are gone fit into one delivery.
+    fn gone_max(&self, index: usize) -> usize {
+        let limits = self
+            .targets_of(index)
+            .into_iter()
+            .filter_map(|target| self.plan.batching(index, target)?.records_max);
+        limits.min().map_or(GONE_MAX, |most| usize::try_from(most).unwrap_or(GONE_MAX).clamp(1, GONE_MAX))
+    }
+
     /// Whether all of a node's list was read in this run, so that something follows from what was not in it.
     fn is_whole(&self, index: usize) -> bool {
         let partial = self.top().is_some_and(|frame| frame.reading.partial);
@@ -266,7 +285,7 @@ impl Machine {
     }
 
     /// Whether something of a node, or of what hangs below it, could not be read.
-    fn has_hole(&self, index: usize) -> bool {
+    pub(super) fn has_hole(&self, index: usize) -> bool {
         let incomplete = &self.checkpoint.progress.incomplete;
         let mut open = vec![index];
         let mut seen = vec![false; self.plan.nodes.len()];
@@ -353,8 +372,13 @@ impl Machine {
         let highest =
             reading.high.as_ref().and_then(place).into_iter().chain(before).max_by_key(|(order, _)| *order);
         let Some((order, value)) = highest else { return };
-        self.changes.marks.push(Mark::Watermark { set: set.clone(), value });
-        self.changes.marks.push(Mark::Trim { set, from: order.saturating_sub(overlap(incremental)) });
+        let from = order.saturating_sub(overlap(incremental));
+        let marks = [Mark::Watermark { set: set.clone(), value }, Mark::Trim { set, from }];
+        if self.plan.nodes[index].defers {
+            self.defer_marks(&marks);
+        } else {
+            self.changes.marks.extend(marks);
+        }
     }
 }
 

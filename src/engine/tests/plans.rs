@@ -8,9 +8,9 @@ use crate::definition::SyncJob;
 use crate::definition::job::{ErrorHandling, Generation, Input, Node, NodeKind, Request, ResponseFormat};
 use crate::definition::webhook::{DeliveryRetry, EventType};
 use crate::engine::machine::{RunFacts, WebhookFacts};
-use crate::plan::Plan;
 use crate::id::RunId;
 use crate::json::Json;
+use crate::plan::Plan;
 use crate::run::{Revisions, RunRequest};
 use crate::template::{Template, Tree};
 

@@ -12,11 +12,11 @@ use crate::definition::job::ErrorHandling;
 use crate::definition::webhook::EventType;
 use crate::engine::checkpoint::Checkpoint;
 use crate::engine::machine::{Effect, Gate, Machine, Remembered, RunFacts, WebhookFacts};
-use crate::plan::Plan;
 use crate::engine::seam::{
     Cursor, Delivery, DeliveryError, FetchError, FetchErrorKind, FetchRequest, Page, Verdict,
 };
 use crate::json::{self, Json};
+use crate::plan::Plan;
 use crate::run::{Outcome, Status};
 
 mod check;

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::super::{Argument, SyncJob};
 use super::{Judge, Refusal};
-use crate::nearest::nearest;
 
 /// What can't be a list, whatever is in it.
 const NO_LISTS: [&str; 5] =
@@ -23,24 +22,14 @@ pub(super) fn refusal(job: &SyncJob, index: usize, path: &[String]) -> Option<Re
         root if NO_LISTS.contains(&root) => {
             refuse(format!("{shown} is no list"), "loop on an argument, the account's context or records")
         }
-        // A bare name is looked for in the context, then among the arguments.
-        name if rest.is_empty() => match find(job, name) {
-            Some(_) => no_list(job, path, &shown),
-            None => near(job, name).map(|near| Refusal {
-                message: format!("{shown} is no argument of this job"),
-                hint: format!("did you mean {near:?}?"),
-            }),
-        },
+        // A bare name is looked for in the context, whose keys nobody knows here, then among the arguments.
+        name if rest.is_empty() => find(job, name).and_then(|_| no_list(job, path, &shown)),
         _ => None,
     }
 }
 
 fn find<'j>(job: &'j SyncJob, name: &str) -> Option<&'j Argument> {
     job.arguments.iter().flatten().find(|argument| argument.name == name)
-}
-
-fn near<'j>(job: &'j SyncJob, name: &str) -> Option<&'j str> {
-    nearest(name, job.arguments.iter().flatten().map(|argument| argument.name.as_str()))
 }
 
 /// An argument that is declared as something else than a list.
