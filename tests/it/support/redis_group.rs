@@ -1,6 +1,6 @@
 //! Several Redis servers that belong together: a primary with replicas, watched by sentinels, or a cluster.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use rapidbridge::redis_server::{Options, Port, RedisServer, free_port};
@@ -11,6 +11,10 @@ use super::{eventually, redis_options};
 
 /// How long a server may be silent before the others call it dead.
 const DEAD_AFTER_MS: u32 = 1000;
+/// The same while nobody should be replaced: longer than any test.
+const NEVER_DEAD_MS: u32 = 600_000;
+/// How often a server is asked before it counts as gone: at one promotion a connection breaks once.
+const ASK_ATTEMPTS: u32 = 5;
 /// What the sentinels call the primary.
 const NAME: &str = "main";
 
@@ -19,8 +23,14 @@ pub(crate) struct RedisGroup {
     pub(crate) nodes: Vec<RedisServer>,
     /// What `redis.url` says to find them.
     pub(crate) url: String,
-    /// Kept while they should live.
-    _sentinels: Vec<Child>,
+    sentinels: Vec<Sentinel>,
+}
+
+struct Sentinel {
+    url: String,
+    log: PathBuf,
+    /// Kept while it should live.
+    _child: Child,
 }
 
 async fn node(folder: &Path, number: usize, arguments: &[&str]) -> RedisServer {
@@ -40,52 +50,51 @@ impl RedisGroup {
                     .await,
             );
         }
-        let group = Self { url: nodes[0].url().to_owned(), nodes, _sentinels: Vec::new() };
+        let group = Self { url: nodes[0].url().to_owned(), nodes, sentinels: Vec::new() };
         group.wait_for_replicas(0, replicas).await;
         group
     }
 
-    /// A primary with two replicas, and three sentinels of which two decide.
+    /// A primary with two replicas, and three sentinels of which two decide. They replace a primary only while
+    /// somebody waits for it ([`RedisGroup::promoted`]).
     pub(crate) async fn with_sentinels(folder: &Path) -> Self {
         let mut group = Self::replicated(folder, 2).await;
         let port = group.nodes[0].port().unwrap();
-        let mut ports = Vec::new();
+        let mut places = Vec::new();
         for number in 0..3 {
             let own = free_port().unwrap();
             let home = folder.join(format!("sentinel-{number}"));
             std::fs::create_dir_all(&home).unwrap();
             let settings = format!(
                 "port {own}\nbind 127.0.0.1\ndir {}\nsentinel monitor {NAME} 127.0.0.1 {port} 2\n\
-                 sentinel down-after-milliseconds {NAME} {DEAD_AFTER_MS}\nsentinel failover-timeout {NAME} 5000\n\
+                 sentinel down-after-milliseconds {NAME} {NEVER_DEAD_MS}\nsentinel failover-timeout {NAME} 5000\n\
                  sentinel parallel-syncs {NAME} 2\n",
                 home.display()
             );
             let file = home.join("sentinel.conf");
             std::fs::write(&file, settings).unwrap();
-            let log = std::fs::File::create(home.join("log")).unwrap();
+            let log = home.join("log");
             let child = Command::new(&group.nodes[0].program().program)
                 .arg(&file)
                 .arg("--sentinel")
                 .stdin(Stdio::null())
-                .stdout(log)
+                .stdout(std::fs::File::create(&log).unwrap())
                 .stderr(Stdio::null())
                 .kill_on_drop(true)
                 .spawn()
                 .unwrap();
-            group._sentinels.push(child);
-            ports.push(own);
+            group.sentinels.push(Sentinel { url: format!("redis://127.0.0.1:{own}"), log, _child: child });
+            places.push(format!("127.0.0.1:{own}"));
         }
-        for port in &ports {
+        for sentinel in &group.sentinels {
             eventually("a sentinel to know all others", async || {
-                let url = format!("redis://127.0.0.1:{port}");
                 let known: std::collections::HashMap<String, String> =
-                    ask_at(&url, &["SENTINEL", "MASTER", NAME]).await.ok()?;
+                    ask_at(&sentinel.url, &["SENTINEL", "MASTER", NAME]).await.ok()?;
                 let count = |name: &str| known.get(name).map(String::as_str) == Some("2");
                 (count("num-slaves") && count("num-other-sentinels")).then_some(())
             })
             .await;
         }
-        let places: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         group.url = format!("redis+sentinel://{}/{NAME}", places.join(","));
         group
     }
@@ -118,7 +127,7 @@ impl RedisGroup {
         let places: Vec<String> =
             nodes.iter().take(2).map(|node| format!("127.0.0.1:{}", node.port().unwrap())).collect();
         let group =
-            Self { url: format!("redis+cluster://{}", places.join(",")), nodes, _sentinels: Vec::new() };
+            Self { url: format!("redis+cluster://{}", places.join(",")), nodes, sentinels: Vec::new() };
         let bounds = [0, 5461, 10923, 16384];
         for number in 0..2 * PRIMARIES {
             let epoch = (number + 1).to_string();
@@ -153,8 +162,12 @@ impl RedisGroup {
     }
 
     /// Which replica has become the primary, once one has.
+    ///
+    /// Sentinels replace a primary while this waits, and not before or after. They would replace the new one as well:
+    /// they connect once a second, so to them a server that was just promoted may be silent for longer than that.
     pub(crate) async fn promoted(&self) -> usize {
-        eventually("a replica to be promoted", async || {
+        self.sentinels_wait(DEAD_AFTER_MS).await;
+        let promoted = eventually("a replica to be promoted", async || {
             for number in 1..self.nodes.len() {
                 let info: String = self.ask(number, &["INFO", "replication"]).await;
                 if info.contains("role:master") {
@@ -163,7 +176,21 @@ impl RedisGroup {
             }
             None
         })
-        .await
+        .await;
+        self.sentinels_wait(NEVER_DEAD_MS).await;
+        promoted
+    }
+
+    /// How long a server may be silent before the sentinels call it dead.
+    async fn sentinels_wait(&self, milliseconds: u32) {
+        let milliseconds = milliseconds.to_string();
+        let words = ["SENTINEL", "SET", NAME, "down-after-milliseconds", &milliseconds];
+        for sentinel in &self.sentinels {
+            eventually("a sentinel to take a setting", async || {
+                ask_at::<String>(&sentinel.url, &words).await.ok()
+            })
+            .await;
+        }
     }
 
     /// Which of the nodes has the slot of `key` as its primary, by what node `asked` says.
@@ -221,8 +248,17 @@ impl RedisGroup {
         .await;
     }
 
+    /// What a node answers. Sentinels cut off all clients of a server when they promote or demote it, so a connection
+    /// that breaks says nothing, and the question is asked again.
     pub(crate) async fn ask<T: FromRedisValue>(&self, number: usize, words: &[&str]) -> T {
-        self.try_ask(number, words).await.unwrap_or_else(|error| panic!("node {number}, {words:?}: {error}"))
+        let mut attempt = 1;
+        loop {
+            match self.try_ask(number, words).await {
+                Ok(answer) => return answer,
+                Err(error) if error.is_io_error() && attempt < ASK_ATTEMPTS => attempt += 1,
+                Err(error) => panic!("node {number}, {words:?}: {error}"),
+            }
+        }
     }
 
     pub(crate) async fn try_ask<T: FromRedisValue>(
@@ -231,6 +267,22 @@ impl RedisGroup {
         words: &[&str],
     ) -> redis::RedisResult<T> {
         ask_at(self.nodes[number].url(), words).await
+    }
+}
+
+impl Drop for RedisGroup {
+    /// Whoever fails shows what the sentinels saw.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for (number, node) in self.nodes.iter().enumerate() {
+            eprintln!("--- node {number}: port {:?}", node.port());
+        }
+        for Sentinel { url, log, .. } in &self.sentinels {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            eprintln!("--- sentinel {url}:\n{text}");
+        }
     }
 }
 
