@@ -9,8 +9,9 @@ use tracing::{info, warn};
 use super::Api;
 use super::deletion;
 use super::error::ApiError;
-use crate::definition::{Document, Kind, Problem, Problems, Webhook, check_set};
+use crate::definition::{Document, Kind, Problem, Problems, SyncJob, Webhook, check_set};
 use crate::egress::Egress;
+use crate::plan::Plan;
 use crate::store::definitions::{Action, Change, Snapshot};
 
 /// How often a change that others were faster than is decided anew.
@@ -135,6 +136,7 @@ fn check(api: &Api, present: &Present, edit: &Edit) -> Result<(), ApiError> {
     let after: Vec<Document> = after.into_values().collect();
     deletion::check_references(&after, &edit.deleted)?;
     let mut new = refused_targets(api, edit);
+    check_plans(&edit.documents)?;
     if let Err(problems) = check_set(&after) {
         new.extend(new_problems(present, edit, &problems));
     }
@@ -152,4 +154,17 @@ fn new_problems(present: &Present, edit: &Edit, problems: &Problems) -> Vec<Prob
         !is_edited && before.as_ref().is_some_and(|before| before.iter().any(|known| known == problem))
     };
     problems.iter().filter(|problem| !is_old(problem)).cloned().collect()
+}
+
+/// Whether the nodes of each job can be put in order.
+fn check_plans(documents: &[Document]) -> Result<(), ApiError> {
+    let mut found = Vec::new();
+    for document in documents.iter().filter(|document| document.kind == Kind::SyncJob) {
+        // What can't be read is told by the check of the whole.
+        let Ok(job) = SyncJob::from_document(document) else { continue };
+        if let Err(error) = Plan::outline(&job) {
+            found.push(document.problem(&format!("resources[{}]", error.node), &error.message, None));
+        }
+    }
+    if found.is_empty() { Ok(()) } else { Err(ApiError::invalid(&found)) }
 }

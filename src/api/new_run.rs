@@ -20,6 +20,7 @@ use crate::definition::{Checked, Document, Kind, Problem, SyncJob};
 use crate::id::{AccountId, JobId, RunId, WebhookId};
 use crate::json::Json;
 use crate::nearest::nearest;
+use crate::plan::Plan;
 use crate::run::{Replay, Revisions, RunRequest, Slot};
 use crate::store::runs::{Enqueued, Exclusive, RunRecord};
 
@@ -298,6 +299,10 @@ async fn with_resources(api: &Api, job: &SyncJob, resources: &Value) -> Result<(
     let mut document = document.ok_or_else(|| super::definitions::missing(Kind::SyncJob, job.id.as_str()))?;
     document.body["resources"] = resources.clone();
     let changed = SyncJob::from_document(&document)?;
+    if let Err(error) = Plan::outline(&changed) {
+        let place = format!("resources[{}]", error.node);
+        return Err(ApiError::invalid(&[problem(&place, &error.message, None)]));
+    }
     let address = definitions.keep(&document).await?;
     Ok((changed, address))
 }

@@ -551,6 +551,14 @@ fn check_once(nodes: &[PlanNode], roots: &[usize]) -> Result<(), PlanError> {
             );
             return Err(PlanError { message, node: index });
         }
+        if request.incremental.is_some() && request.loop_on.is_some() {
+            let message = format!(
+                "node {:?}: incremental keeps one cursor, which a new element of loop_on would begin at; leave one of them \
+                 out",
+                node.name
+            );
+            return Err(PlanError { message, node: index });
+        }
         let remembers = request.changes.is_some() || request.incremental.is_some();
         if remembers && !once.contains(&index) {
             let message = format!(

@@ -1,7 +1,7 @@
 //! What a job's placeholders and expressions may speak of: arguments that it declares, records of nodes above, and the
 //! account's context, whose keys nobody knows here.
 
-use super::{Generation, Node, NodeKind, SyncJob};
+use super::{Deletions, Generation, Input, Node, NodeKind, SyncJob};
 use crate::definition::check::Spot;
 use crate::nearest::nearest;
 use crate::template::Template;
@@ -77,10 +77,40 @@ impl References<'_, '_> {
                 }
             }
         }
+        if let Some(refusal) = self.partial(index) {
+            let place = ["resources".to_owned(), index.to_string(), "query".to_owned()];
+            self.report(&place, "", &refusal);
+        }
         if let Some(refusal) = joins::refusal(self.job, index) {
             let place = ["resources".to_owned(), index.to_string(), "depends_on".to_owned()];
             self.report(&place, "", &refusal);
         }
+    }
+
+    /// A list that is asked for from a state cell on is a part of it: what is missing in it is not gone.
+    fn partial(&self, index: usize) -> Option<Refusal> {
+        let nodes = &self.job.nodes;
+        let request = nodes[index].request()?;
+        let changes = request.changes.as_ref()?;
+        if changes.deletions == Deletions::Ignored {
+            return None;
+        }
+        let is_cell = |path: &[String]| {
+            let named = |node: &Node| path.get(1).is_some_and(|step| *step == node.name);
+            path[0] == "resources"
+                && nodes.iter().any(|node| named(node) && matches!(node.kind, NodeKind::GetState { .. }))
+        };
+        let reads = match &request.query {
+            Input::Tree(tree) => tree.paths().iter().any(|path| is_cell(path)),
+            Input::Expression(expression) => {
+                expression::reads(expression.source()).iter().any(|read| is_cell(&read.path))
+            }
+        };
+        reads.then(|| Refusal {
+            message: "what is gone can't be told from a part of a list (one that begins at a state cell)"
+                .to_owned(),
+            hint: "read the whole list, in a node of its own".to_owned(),
+        })
     }
 
     fn template(&mut self, place: &[String], template: &Template, index: usize, with_own: bool) {

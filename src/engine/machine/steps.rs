@@ -76,6 +76,10 @@ impl Machine {
                 self.arrive_from_spool(index, batch, now);
                 None
             }
+            PlanKind::GetState { .. } if self.run.request.ignore_previous_run => {
+                self.cell_came(index, None, now);
+                None
+            }
             PlanKind::GetState { key, .. } => match self.cell(key) {
                 Ok((state_key, key)) => {
                     self.asked = Some(Asked::Cell);

@@ -60,14 +60,17 @@ impl Machine {
     /// The name of a node's set.
     fn set(&self, index: usize, tracking: Option<&ChangeTracking>) -> Option<String> {
         let request = &self.run.request;
-        let scope = match tracking {
-            None => Some(Json::null()),
-            Some(tracking) => tracking.scope.render(&View::new(self)).ok()?,
+        // What other webhooks were sent, or what was asked for with other arguments, says nothing about this list.
+        let scope = match tracking.map(|tracking| tracking.scope.render(&View::new(self))) {
+            None => request.args.clone(),
+            Some(Ok(Some(scope))) if scope.as_str() != "{}" => scope,
+            Some(Ok(_)) => request.args.clone(),
+            Some(Err(_)) => return None,
         };
-        let scope = scope.unwrap_or_else(Json::null);
+        let webhooks: Vec<&str> = request.webhooks.iter().map(|webhook| webhook.as_str()).collect();
         let kind = if tracking.is_some() { "records" } else { "window" };
-        let text =
-            format!("{kind}\n{}\n{}\n{}\n{scope}", request.job, request.account, self.plan.nodes[index].name);
+        let name = &self.plan.nodes[index].name;
+        let text = format!("{kind}\n{}\n{}\n{webhooks:?}\n{name}\n{scope}", request.job, request.account);
         Some(hex(&Sha256::digest(text.as_bytes())[..16]))
     }
 
