@@ -127,7 +127,10 @@ fn request(graph: &Graph, node: &Node, request: &Request, above: &str) -> Map<St
         }
     }
     if graph.has_state && node.parents.is_empty() {
-        query["found"] = json!("{{resources.found.value}}");
+        // A list whose deletions are told can't begin at a cell.
+        if !request.changes {
+            query["found"] = json!("{{resources.found.value}}");
+        }
         set("depends_on", json!("found"));
     }
     if request.recurses {
