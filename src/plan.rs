@@ -86,6 +86,8 @@ pub struct PlanNode {
     pub is_kept: bool,
     /// Whether what it brings is found everywhere from then on: a state cell that is read first of all.
     pub is_everywhere: bool,
+    /// The arguments that its fields read, by name; `None` for all of them.
+    pub arguments: Option<Vec<String>>,
     /// Whether more follows from its records than their own delivery, so that what is remembered of them waits for the
     /// end of all steps: a run that ends before must not make later runs pass them over.
     pub defers: bool,

@@ -43,6 +43,7 @@ pub(super) fn plan(job: &SyncJob, integration: Option<&Integration>) -> Result<P
     }
     for index in 0..nodes.len() {
         nodes[index].defers = defers(&nodes, index);
+        nodes[index].arguments = Reads::of(&nodes[index]).arguments();
     }
     keep_for_joins(job, &mut nodes, sequences.values());
     let mut roots = of(Home::Root);
@@ -107,6 +108,7 @@ fn plan_node(node: &Node, integration: Option<&Integration>) -> PlanNode {
         is_kept: false,
         is_everywhere: false,
         defers: false,
+        arguments: None,
         flows: Vec::new(),
         each_record: Vec::new(),
         each_batch: Vec::new(),
@@ -481,6 +483,7 @@ fn merge(nodes: &mut Vec<PlanNode>) -> Vec<usize> {
                 is_kept: false,
                 is_everywhere: false,
                 defers: false,
+                arguments: None,
                 flows: Vec::new(),
                 each_record: Vec::new(),
                 each_batch: Vec::new(),

@@ -12,6 +12,8 @@ pub(super) struct Reads {
     pub(super) paths: Vec<Vec<String>>,
     /// Whether an expression may read records in a way that can't be told.
     pub(super) anything: bool,
+    /// Whether an expression may read arguments in a way that can't be told.
+    pub(super) any_argument: bool,
 }
 
 impl Reads {
@@ -45,6 +47,7 @@ impl Reads {
     pub(super) fn add(&mut self, other: Self) {
         self.paths.extend(other.paths);
         self.anything |= other.anything;
+        self.any_argument |= other.any_argument;
     }
 
     fn request(&mut self, request: &Request) {
@@ -84,6 +87,22 @@ impl Reads {
             Some(paths) => self.paths.extend(paths),
             None => self.anything = true,
         }
+        self.any_argument |= expression.paths().is_none() && expression.may_read("args");
+    }
+
+    /// The arguments it reads, by name; `None` for all of them.
+    pub(super) fn arguments(&self) -> Option<Vec<String>> {
+        let of_args: Vec<&Vec<String>> =
+            self.paths.iter().filter(|path| path.first().is_some_and(|root| root == "args")).collect();
+        if self.any_argument || of_args.iter().any(|path| path.len() == 1) {
+            return None;
+        }
+        let mut names: Vec<String> = of_args.iter().filter_map(|path| path.get(1).cloned()).collect();
+        // A bare name that a request loops on may be an argument.
+        names.extend(self.paths.iter().filter(|path| path.len() == 1).map(|path| path[0].clone()));
+        names.sort();
+        names.dedup();
+        Some(names)
     }
 
     fn maybe_expression(&mut self, expression: Option<&Expression>) {

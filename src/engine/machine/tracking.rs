@@ -62,9 +62,9 @@ impl Machine {
         let request = &self.run.request;
         // What other webhooks were sent, or what was asked for with other arguments, says nothing about this list.
         let scope = match tracking.map(|tracking| tracking.scope.render(&View::new(self))) {
-            None => request.args.clone(),
+            None => self.arguments_of(index),
             Some(Ok(Some(scope))) if scope.as_str() != "{}" => scope,
-            Some(Ok(_)) => request.args.clone(),
+            Some(Ok(_)) => self.arguments_of(index),
             Some(Err(_)) => return None,
         };
         let webhooks: Vec<&str> = request.webhooks.iter().map(|webhook| webhook.as_str()).collect();
@@ -72,6 +72,18 @@ impl Machine {
         let name = &self.plan.nodes[index].name;
         let text = format!("{kind}\n{}\n{}\n{webhooks:?}\n{name}\n{scope}", request.job, request.account);
         Some(hex(&Sha256::digest(text.as_bytes())[..16]))
+    }
+
+    /// The arguments that a node asks with.
+    fn arguments_of(&self, index: usize) -> Json {
+        let args = &self.run.request.args;
+        match &self.plan.nodes[index].arguments {
+            None => args.clone(),
+            Some(names) => {
+                let given = |name: &String| Some((name.clone(), args.get(&[name])?));
+                Json::of(&names.iter().filter_map(given).collect::<std::collections::BTreeMap<_, _>>())
+            }
+        }
     }
 
     /// What was looked up.
