@@ -26,9 +26,7 @@ use std::time::Duration;
 use crate::definition::Integration;
 use crate::definition::SyncJob;
 use crate::definition::integration::OnUnauthorized;
-use crate::definition::job::{
-    Batching, ChangeTracking, Destination, Incremental, Input, Moment, Recurse, ResponseFormat,
-};
+use crate::definition::job::{Batching, Destination, Input, Moment, Request};
 use crate::expression::Expression;
 use crate::template::{Template, Tree};
 
@@ -104,7 +102,7 @@ pub struct PlanNode {
 /// What a node does.
 #[derive(Debug, Clone)]
 pub enum PlanKind {
-    /// A step: asks the source.
+    /// A step: asks the source. Of its definition, but for the page limit, which the integration may have given.
     Request(Box<Request>),
     /// A step: passes on what it collected.
     Spool(Collects),
@@ -146,43 +144,6 @@ pub struct Collects {
     pub bytes_max: u64,
     /// Whether it passes on what it has each time it is full, rather than refusing more: how small pages are merged.
     pub overflows: bool,
-}
-
-/// A request to the source.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The account to ask with; the run's, if nothing is said.
-    pub account: Option<Template>,
-    /// Which record, for single-record methods.
-    pub id: Option<Template>,
-    /// Query parameters.
-    pub query: Input,
-    /// Request body.
-    pub body: Option<Input>,
-    /// The array with an element for each request.
-    pub loop_on: Option<Vec<String>>,
-    /// The same request again, for records of its own answers.
-    pub recurse: Option<Recurse>,
-    /// What becomes of the records before anything else sees them.
-    pub response_format: ResponseFormat,
-    /// How records are compared with those of the run before.
-    pub changes: Option<ChangeTracking>,
-    /// How only what is new is asked for.
-    pub incremental: Option<Incremental>,
-    /// Tries at once, in place of the integration's.
-    pub attempts: Option<u32>,
-    /// How long one request may take, in place of the method's.
-    pub timeout: Option<Duration>,
-    /// How long one list may take.
-    pub time_limit: Option<Duration>,
-    /// The list ends after this many records.
-    pub records_max: Option<u64>,
-    /// The most pages one list of it may have.
-    pub pages_max: u32,
-    /// How many requests of it may be under way at once.
-    pub concurrency: u16,
-    /// Whether the end of the resource is told.
-    pub end_of_resource: bool,
 }
 
 /// Where a node's batches are delivered.
@@ -271,6 +232,31 @@ impl Plan {
 }
 
 impl PlanNode {
+    /// A node that nothing is known of but what it does.
+    fn new(name: &str, resource: String, method: String, kind: PlanKind) -> Self {
+        Self {
+            name: name.to_owned(),
+            resource,
+            method,
+            run_if: None,
+            debug: false,
+            kind,
+            targets: Vec::new(),
+            batch: None,
+            addresses: Vec::new(),
+            joins: Vec::new(),
+            empties: Vec::new(),
+            is_kept: false,
+            is_everywhere: false,
+            arguments: None,
+            defers: false,
+            flows: Vec::new(),
+            each_record: Vec::new(),
+            each_batch: Vec::new(),
+            keeps: Keeps::Whole,
+        }
+    }
+
     /// If `path` (after `resources`) names this node's records, what is left of it.
     pub fn strip<'p>(&self, path: &'p [String]) -> Option<&'p [String]> {
         self.addresses.iter().find_map(|address| path.strip_prefix(address.as_slice()))

@@ -487,9 +487,11 @@ impl Machine {
     /// Someone asked for the run to stop. Refused once the outcome is decided.
     ///
     /// It is too late as well when all was read and acknowledged, and the steps before the end are being done: what they
-    /// write says that the run has completed.
+    /// write says that the run has completed. Unless they can't go on.
     pub fn stop(&mut self, reason: &str, now: Millis) {
-        if self.checkpoint.outcome.is_none() && self.checkpoint.moment != Some(Closing::Complete) {
+        let waits = self.checkpoint.trouble.is_some() || self.checkpoint.limit.is_some();
+        let closes = self.checkpoint.moment == Some(Closing::Complete) && !waits;
+        if self.checkpoint.outcome.is_none() && !closes {
             self.held = None;
             let outcome = Outcome {
                 status: Status::Stopped,

@@ -80,6 +80,13 @@ pub struct FetchError {
     pub skip_to: Option<Cursor>,
 }
 
+impl FetchError {
+    /// A failure without an answer of the source's.
+    pub fn new(kind: FetchErrorKind, error: &str, message: String) -> Self {
+        Self { kind, status: None, error: error.to_owned(), message, raw_response: None, skip_to: None }
+    }
+}
+
 /// What a failed fetch asks of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FetchErrorKind {

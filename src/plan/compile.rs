@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::inputs::Reads;
 use super::keeps::Keeps;
 use super::order::{Home, Order, Place};
-use super::{Collects, Plan, PlanError, PlanKind, PlanNode, Request, Target};
+use super::{Collects, Plan, PlanError, PlanKind, PlanNode, Target};
 use crate::definition::Integration;
 use crate::definition::integration::OnUnauthorized;
-use crate::definition::job::{self, Batching, Generation, Moment, Node, NodeKind, SyncJob};
+use crate::definition::job::{Batching, Generation, Moment, Node, NodeKind, Request, SyncJob};
 
 /// How many records a merged delivery holds when the job doesn't say.
 const MERGED_RECORDS_DEFAULT: u64 = 1000;
@@ -94,51 +94,18 @@ fn plan_node(node: &Node, integration: Option<&Integration>) -> PlanNode {
         NodeKind::DeleteState { key } => PlanKind::DeleteState { key: key.clone() },
     };
     PlanNode {
-        name: node.name.clone(),
-        resource,
-        method,
         run_if: node.run_if.clone(),
         debug: node.debug,
-        kind,
-        targets: Vec::new(),
         batch,
-        addresses: Vec::new(),
-        joins: Vec::new(),
-        empties: Vec::new(),
-        is_kept: false,
-        is_everywhere: false,
-        defers: false,
-        arguments: None,
-        flows: Vec::new(),
-        each_record: Vec::new(),
-        each_batch: Vec::new(),
-        keeps: Keeps::Whole,
+        ..PlanNode::new(&node.name, resource, method, kind)
     }
 }
 
-fn plan_request(request: &job::Request, integration: Option<&Integration>) -> Request {
+fn plan_request(request: &Request, integration: Option<&Integration>) -> Request {
     let declared = integration
         .filter(|_| request.account.is_none())
         .and_then(|integration| integration.method(&request.resource, &request.method));
-    let pages_max = request.pages_max.or(declared.map(|method| method.pages_max)).unwrap_or(u32::MAX);
-    Request {
-        account: request.account.clone(),
-        id: request.id.clone(),
-        query: request.query.clone(),
-        body: request.body.clone(),
-        loop_on: request.loop_on.clone(),
-        recurse: request.recurse.clone(),
-        response_format: request.response_format,
-        changes: request.changes.clone(),
-        incremental: request.incremental.clone(),
-        attempts: request.attempts,
-        timeout: request.timeout,
-        time_limit: request.time_limit,
-        records_max: request.records_max,
-        pages_max,
-        concurrency: request.concurrency,
-        end_of_resource: request.end_of_resource,
-    }
+    Request { pages_max: request.pages_max.or(declared.map(|method| method.pages_max)), ..request.clone() }
 }
 
 /// Records keep the address of the request they came from, through transforms and spools.
@@ -399,7 +366,7 @@ enum Use {
 
 /// What a request uses of a parent's batch, which is found under the names of `own`. A number after the name is a place
 /// in the batch, so it speaks of the whole.
-fn used(nodes: &[PlanNode], own: &[usize], reads: &Reads, request: Option<&job::Request>) -> Use {
+fn used(nodes: &[PlanNode], own: &[usize], reads: &Reads, request: Option<&Request>) -> Use {
     let rest = |path: &[String]| {
         let (root, rest) = path.split_first()?;
         let rest = (root == "resources").then_some(rest)?;
@@ -434,17 +401,7 @@ fn direct(job: &SyncJob, nodes: &mut [PlanNode]) {
         return;
     }
     for (index, node) in job.nodes.iter().enumerate() {
-        let persist = match &node.kind {
-            NodeKind::Request(request) => request.persist,
-            NodeKind::Transform { persist, .. } | NodeKind::Spool { persist, .. } => *persist,
-            NodeKind::AddContext { .. }
-            | NodeKind::Destination(_)
-            | NodeKind::Event(_)
-            | NodeKind::GetState { .. }
-            | NodeKind::UpdateState { .. }
-            | NodeKind::DeleteState { .. } => false,
-        };
-        if persist {
+        if node.persist() == Some(true) {
             nodes[index].targets.push(Target::All);
         }
     }
@@ -468,26 +425,11 @@ fn merge(nodes: &mut Vec<PlanNode>) -> Vec<usize> {
                 overflows: true,
             };
             let node = &nodes[index];
+            let (resource, method) = (node.resource.clone(), node.method.clone());
             let spool = PlanNode {
-                name: node.name.clone(),
-                resource: node.resource.clone(),
-                method: node.method.clone(),
-                run_if: None,
-                debug: false,
-                kind: PlanKind::Spool(collects),
                 targets: vec![target],
                 batch,
-                addresses: Vec::new(),
-                joins: Vec::new(),
-                empties: Vec::new(),
-                is_kept: false,
-                is_everywhere: false,
-                defers: false,
-                arguments: None,
-                flows: Vec::new(),
-                each_record: Vec::new(),
-                each_batch: Vec::new(),
-                keeps: Keeps::Members(Vec::new()),
+                ..PlanNode::new(&node.name, resource, method, PlanKind::Spool(collects))
             };
             let at = nodes.len();
             nodes[index].flows.push(at);

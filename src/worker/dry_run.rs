@@ -79,8 +79,7 @@ impl<S: Source> Source for Dry<S> {
         if self.report.requests.fetch_add(1, Ordering::Relaxed) >= REQUESTS_MAX {
             let message =
                 format!("a dry run makes {REQUESTS_MAX} requests at most; lower its limit to see more nodes");
-            let (kind, error) = (FetchErrorKind::Permanent, "dry_run_limit".to_owned());
-            return Err(FetchError { kind, status: None, error, message, raw_response: None, skip_to: None });
+            return Err(FetchError::new(FetchErrorKind::Permanent, "dry_run_limit", message));
         }
         let result = self.real.fetch(request, room, guard).await;
         let answer = match &result {

@@ -222,12 +222,5 @@ fn unreadable(error: LiveError) -> FetchError {
 
 /// An account that is gone or can't be read is never a reason to skip anything.
 fn unusable(message: String) -> FetchError {
-    FetchError {
-        kind: FetchErrorKind::Unauthorized,
-        status: None,
-        error: "account_unusable".into(),
-        message,
-        raw_response: None,
-        skip_to: None,
-    }
+    FetchError::new(FetchErrorKind::Unauthorized, "account_unusable", message)
 }

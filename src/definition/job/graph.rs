@@ -159,7 +159,7 @@ fn check_destinations(written: &[Written<'_>], links: &[(Vec<usize>, Vec<usize>)
             }
         }
         for (taken, named) in takes.iter().zip(&node.takes) {
-            if !persists(&written[*taken].node.kind) {
+            if written[*taken].node.persist() == Some(false) {
                 let message = format!("{:?} says persist: false, so nothing of it is delivered", named.name);
                 named.spot.problem(&message, Some("take one of the two out"));
                 good = false;
@@ -167,19 +167,6 @@ fn check_destinations(written: &[Written<'_>], links: &[(Vec<usize>, Vec<usize>)
         }
     }
     good
-}
-
-fn persists(kind: &NodeKind) -> bool {
-    match kind {
-        NodeKind::Request(request) => request.persist,
-        NodeKind::Transform { persist, .. } | NodeKind::Spool { persist, .. } => *persist,
-        NodeKind::AddContext { .. }
-        | NodeKind::Destination(_)
-        | NodeKind::Event(_)
-        | NodeKind::GetState { .. }
-        | NodeKind::UpdateState { .. }
-        | NodeKind::DeleteState { .. } => true,
-    }
 }
 
 /// Whether following the parents always ends. Each cycle is reported once, at its first node.

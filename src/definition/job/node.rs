@@ -22,6 +22,20 @@ pub struct Node {
 }
 
 impl Node {
+    /// Whether its records are delivered where a job has no destinations; `None` where it gives no records.
+    pub fn persist(&self) -> Option<bool> {
+        match &self.kind {
+            NodeKind::Request(request) => Some(request.persist),
+            NodeKind::Transform { persist, .. } | NodeKind::Spool { persist, .. } => Some(*persist),
+            NodeKind::AddContext { .. }
+            | NodeKind::Destination(_)
+            | NodeKind::Event(_)
+            | NodeKind::GetState { .. }
+            | NodeKind::UpdateState { .. }
+            | NodeKind::DeleteState { .. } => None,
+        }
+    }
+
     /// The request, when it is one.
     pub fn request(&self) -> Option<&Request> {
         match &self.kind {

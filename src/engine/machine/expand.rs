@@ -412,14 +412,8 @@ pub(super) fn unresolved(node: &PlanNode, message: &str) -> FetchError {
 }
 
 pub(super) fn node_error(node: &PlanNode, error: &str, message: String) -> FetchError {
-    FetchError {
-        kind: FetchErrorKind::Permanent,
-        status: None,
-        error: error.to_owned(),
-        message: format!("node {:?}: {message}", node.name),
-        raw_response: None,
-        skip_to: None,
-    }
+    let message = format!("node {:?}: {message}", node.name);
+    FetchError::new(FetchErrorKind::Permanent, error, message)
 }
 
 fn cut(text: &str) -> String {

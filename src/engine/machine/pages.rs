@@ -299,7 +299,8 @@ impl Machine {
 
     fn move_on(&mut self, then: Then, descents: Vec<Descent>) -> Option<FetchError> {
         let node = self.top()?.node;
-        let pages_max = self.plan.nodes[node].request().map_or(u32::MAX, |request| request.pages_max);
+        let pages_max =
+            self.plan.nodes[node].request().and_then(|request| request.pages_max).unwrap_or(u32::MAX);
         let frame = self.checkpoint.frames.last_mut()?;
         let mut descents = descents.into_iter().map(|mut descent| {
             descent.branch = descent.branch.filter(|branch| *branch != node);
@@ -442,25 +443,13 @@ fn too_many_pages(pages_max: u32) -> FetchError {
 
 /// A page of which several deliveries are made must be staged, and can't be now.
 fn no_room(bytes: usize) -> FetchError {
-    FetchError {
-        kind: FetchErrorKind::NoRoom,
-        ..permanent(
-            "no_room_to_stage",
-            format!(
-                "a page is divided into several deliveries, which are kept in Redis before the first is sent, and only \
-                 {bytes} bytes may be kept now; raise stage.run_bytes_max or stage.total_bytes_max if this lasts"
-            ),
-        )
-    }
+    let message = format!(
+        "a page is divided into several deliveries, which are kept in Redis before the first is sent, and only \
+         {bytes} bytes may be kept now; raise stage.run_bytes_max or stage.total_bytes_max if this lasts"
+    );
+    FetchError::new(FetchErrorKind::NoRoom, "no_room_to_stage", message)
 }
 
 fn permanent(error: &str, message: String) -> FetchError {
-    FetchError {
-        kind: FetchErrorKind::Permanent,
-        status: None,
-        error: error.to_owned(),
-        message,
-        raw_response: None,
-        skip_to: None,
-    }
+    FetchError::new(FetchErrorKind::Permanent, error, message)
 }

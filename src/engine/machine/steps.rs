@@ -10,7 +10,7 @@ use super::pages::Arrival;
 use super::scope::View;
 use super::{Effect, Machine};
 use crate::clock::Millis;
-use crate::definition::job::Input;
+use crate::definition::job::{Input, Request};
 use crate::engine::batch::Batch;
 use crate::engine::checkpoint::{Cell, Closing, End, Frame};
 use crate::engine::context::Context;
@@ -18,7 +18,7 @@ use crate::engine::seam::{FetchError, FetchRequest};
 use crate::engine::transition::{Recall, Remember, Remembered};
 use crate::id::AccountId;
 use crate::json::{Json, Unknown};
-use crate::plan::{PlanKind, Request};
+use crate::plan::PlanKind;
 
 /// What was looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

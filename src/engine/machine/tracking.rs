@@ -10,12 +10,12 @@ use super::scope::View;
 use super::steps::{Asked, InputError};
 use super::{Effect, Machine};
 use crate::clock::Millis;
-use crate::definition::job::{ChangeTracking, CursorFormat, Deletions, Incremental};
+use crate::definition::job::{ChangeTracking, CursorFormat, Deletions, Incremental, Request};
 use crate::engine::batch::Batch;
 use crate::engine::checkpoint::{End, Frame};
 use crate::engine::transition::{Mark, Recall};
 use crate::json::{self, Json};
-use crate::plan::{Request, Target};
+use crate::plan::Target;
 
 /// How many records that are gone are told of in one delivery.
 const GONE_MAX: usize = 100;

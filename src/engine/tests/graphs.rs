@@ -468,6 +468,30 @@ fn the_steps_before_the_end_decide_it() {
     assert_eq!(world.checkpoint().frames.len(), 1, "it can be resumed where it was");
 }
 
+/// A stop is too late when only the steps before the end are left, unless they wait for something.
+#[test]
+fn a_run_that_closes_is_stopped_only_where_it_waits() {
+    let nodes = || {
+        vec![
+            asks("tickets", &[], Request { persist: false, ..request("tickets") }),
+            node("done", &[], NodeKind::Event(Moment::Complete)),
+            asks("late", &[1], request("users")),
+        ]
+    };
+    let play = |dead_after, stop_at| {
+        let plan = planned(&job(Generation::Graph, nodes()));
+        let mut world = World::of(plan, facts(), 1, Luck::default());
+        (world.dead_after, world.stop_at) = (dead_after, Some(stop_at));
+        world.play();
+        world.check();
+        world.outcome().status
+    };
+    let closing = (1..60).find(|step| play(None, *step) == Status::Completed).unwrap();
+    assert!((closing..60).all(|step| play(None, step) == Status::Completed));
+    // Only `started` is acknowledged: the page of the closing step waits for its webhook.
+    assert_eq!(play(Some(1), closing), Status::Stopped);
+}
+
 #[test]
 fn what_is_not_meant_to_run_does_not() {
     let mut skipped = asks("tickets", &[], request("tickets"));
