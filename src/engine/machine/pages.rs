@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::expand::{Chunk, Expansion, Parcel, inner, node_error};
 use super::scope::Branch;
+use super::tracking::{COMPARED_MAX, too_long_to_compare};
 use super::{Effect, Machine};
 use crate::clock::Millis;
 use crate::definition::job::ResponseFormat;
@@ -118,6 +119,9 @@ impl Machine {
         }
         let arrival = Arrival { then: Then::Page(next), replayable: page.replayable, ..Arrival::step(batch) };
         if request.changes.is_some() || request.incremental.is_some() {
+            if arrival.brought > COMPARED_MAX {
+                return self.failed_for_good(too_long_to_compare(&plan.nodes[node], arrival.brought), now);
+            }
             self.arrived = Some(arrival);
         } else {
             self.arrive(arrival, now);

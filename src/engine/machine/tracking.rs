@@ -13,10 +13,16 @@ use crate::clock::Millis;
 use crate::definition::job::{ChangeTracking, CursorFormat, Deletions, Incremental, Request};
 use crate::engine::batch::Batch;
 use crate::engine::checkpoint::{End, Frame};
+use crate::engine::seam::FetchError;
 use crate::engine::transition::{Mark, Recall};
 use crate::json::{self, Json};
-use crate::plan::Target;
+use crate::plan::{PlanNode, Target};
 
+/// The most records of a page that is compared with what is known: what is asked, and what is remembered of it, is one
+/// command of the store.
+pub(super) const COMPARED_MAX: u64 = 10_000;
+/// The longest id of a record that is remembered; one without an id, or with a longer one, is passed on as it is.
+const ID_BYTES_MAX: usize = 512;
 /// How many records that are gone are told of in one delivery.
 const GONE_MAX: usize = 100;
 
@@ -399,7 +405,15 @@ impl Machine {
 
 fn record_id(record: &str, path: &[String]) -> Option<String> {
     let id = json::text_of(json::get(record, path)?).into_owned();
-    (id != "null" && !id.is_empty()).then_some(id)
+    (id != "null" && !id.is_empty() && id.len() <= ID_BYTES_MAX).then_some(id)
+}
+
+pub(super) fn too_long_to_compare(node: &PlanNode, records: u64) -> FetchError {
+    let message = format!(
+        "changes and incremental compare pages of up to {COMPARED_MAX} records, and this one has {records}; ask for smaller \
+         ones (the pagination's limit)"
+    );
+    node_error(node, "page_too_long_to_compare", message)
 }
 
 fn member_at(path: &[String], value: Json) -> String {

@@ -91,6 +91,8 @@ pub(super) struct World {
     pub(super) fetches: usize,
     pub(super) asked: Vec<FetchRequest>,
     pub(super) refuse: bool,
+    /// The resource whose pages have more records than are compared at once.
+    pub(super) long_pages_of: Option<&'static str>,
     /// After that many deliveries no webhook acknowledges any more.
     pub(super) dead_after: Option<u64>,
     /// At that step somebody asks for a stop.
@@ -135,6 +137,7 @@ impl World {
             fetches: 0,
             asked: Vec::new(),
             refuse: false,
+            long_pages_of: None,
             dead_after: None,
             stop_at: None,
         }
@@ -362,6 +365,8 @@ impl World {
         let records = ids.iter().map(|id| record(id));
         let records = records.filter(|record| since.is_none_or(|since| at_of(record) >= since));
         let body = format!("[{}]", records.collect::<Vec<_>>().join(","));
+        let long = self.long_pages_of == Some(request.resource.as_str());
+        let body = if long { format!("[{}]", ["{\"id\":1}"; 10_001].join(",")) } else { body };
         let records = json::elements(&body).expect("an array");
         let next =
             (number + 1 < pages(&request.resource, &parent)).then(|| Cursor::Token((number + 1).to_string()));

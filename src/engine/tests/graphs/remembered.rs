@@ -157,3 +157,18 @@ fn what_waits_in_a_spool_is_not_remembered_before_it_is_sent() {
     let told = super::told(&third).join(" ");
     assert!(whole("users", "").iter().all(|id| !told.contains(id.as_str())), "{told}");
 }
+
+/// A page that is more than the store compares at once is an error of that list, and the run goes on.
+#[test]
+fn a_page_that_is_too_long_to_compare_is_told() {
+    let users = Request { changes: Some(tracked(true, Deletions::Hard)), ..request("users") };
+    let nodes = vec![asks("users", &[], users), asks("tickets", &[], request("tickets"))];
+    let mut world = World::of(planned(&job(Generation::Graph, nodes)), facts(), 1, Luck::default());
+    world.long_pages_of = Some("users");
+    world.play();
+    world.check();
+    assert_eq!(world.outcome().status, Status::Completed);
+    let reason = &world.checkpoint().progress.incomplete["users"];
+    assert!(reason.contains("page_too_long_to_compare") && reason.contains("10000"), "{reason}");
+    assert!(told(&world).iter().any(|page| page.starts_with("tickets")));
+}
