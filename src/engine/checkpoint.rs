@@ -212,6 +212,9 @@ pub struct Reading {
     /// Records that its lists brought.
     #[serde(default, skip_serializing_if = "is_zero_u64")]
     pub records: u64,
+    /// How many of them are of lists before this one (of other elements), or of lists below it in its recursion.
+    #[serde(default, skip_serializing_if = "is_zero_u64")]
+    pub earlier: u64,
     /// When the list was begun, where its time is limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Millis>,

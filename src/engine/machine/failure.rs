@@ -10,7 +10,7 @@ use crate::clock::Millis;
 use crate::definition::integration::OnUnauthorized;
 use crate::definition::job::ErrorHandling;
 use crate::definition::webhook::{DeliveryRetry, EventType};
-use crate::engine::checkpoint::{Closing, Limit, Trouble, TroubleAbout};
+use crate::engine::checkpoint::{Closing, End, Limit, Trouble, TroubleAbout};
 use crate::engine::seam::{Cursor, DeliveryError, FetchError};
 use crate::json::Json;
 use crate::run::{Outcome, Status};
@@ -93,6 +93,7 @@ impl Machine {
                 frame.cursor = Cursor::Start;
                 frame.page = 1;
                 frame.guard = Default::default();
+                frame.reading.records = frame.reading.earlier;
                 self.unsaved = true;
             }
             _ => self.failed_for_good(error, now),
@@ -162,6 +163,9 @@ impl Machine {
                 frame.page += 1;
             }
             _ => frame.done = true,
+        }
+        if frame.reading.end.is_some() {
+            frame.reading.end = Some(End::Done);
         }
         self.settle();
     }

@@ -12,7 +12,7 @@ use crate::clock::Millis;
 use crate::definition::job::ResponseFormat;
 use crate::definition::webhook::EventType;
 use crate::engine::batch::Batch;
-use crate::engine::checkpoint::{Descent, Pending, Spooled, Staged, StagedPage, TroubleAbout};
+use crate::engine::checkpoint::{Descent, End, Pending, Spooled, Staged, StagedPage, TroubleAbout};
 use crate::engine::seam::{Cursor, FetchError, FetchErrorKind, Page};
 use crate::engine::transition::Mark;
 use crate::json::{Json, Unknown};
@@ -61,8 +61,8 @@ pub(super) enum Then {
     Page(Option<Cursor>),
     /// The step has no more.
     Done,
-    /// It stays: the step is at its end already.
-    Stay,
+    /// On with the end of the step.
+    End(End),
 }
 
 /// A batch that is being delivered; made again after a crash.
@@ -93,9 +93,6 @@ impl Held {
 impl Machine {
     /// A page came.
     pub(super) fn page(&mut self, page: &Page, now: Millis) {
-        // Trouble with a delivery goes on: a page that was let go for want of room is fetched again for it.
-        self.checkpoint.trouble =
-            self.checkpoint.trouble.take().filter(|trouble| trouble.about == TroubleAbout::Delivery);
         self.checkpoint.limit = None;
         let Some(node) = self.top().map(|frame| frame.node) else { return };
         let counts = self.counts(node);
@@ -110,7 +107,8 @@ impl Machine {
         }
         let Some(frame) = self.checkpoint.frames.last_mut() else { return };
         if let Some(most) = request.records_max {
-            let room = usize::try_from(most.saturating_sub(frame.reading.records)).unwrap_or(usize::MAX);
+            let read = frame.reading.records.saturating_sub(frame.reading.earlier);
+            let room = usize::try_from(most.saturating_sub(read)).unwrap_or(usize::MAX);
             if batch.len() >= room {
                 frame.reading.partial |= batch.len() > room || next.is_some();
                 batch = batch.part(0..room);
@@ -151,23 +149,39 @@ impl Machine {
 
     /// Delivers what follows from a batch: at once and unstaged when it is one delivery that can be made again, else
     /// staged before the first send (rule 6). Over the stage budget it goes unstaged where each webhook gets one
-    /// delivery, which is the last one that a crash repeats; else it is let go, and made again when there is room.
+    /// delivery, which is the last one that a crash repeats; else it is let go, and made again when there is room. So is
+    /// one of which a spool collects more than there is room for.
     pub(super) fn hold(&mut self, mut held: Held, replayable: bool, now: Millis) {
         self.arriving = 0;
         self.notes.append(&mut held.expansion.notes);
-        match held.expansion.parcels.len() {
+        let collected: usize = held.expansion.chunks.iter().map(|chunk| chunk.batch.bytes()).sum();
+        if replayable && collected > 0 && self.staged() + collected > self.run.stage_bytes_max {
+            return self.wait_for_room(now);
+        }
+        let parcels = held.expansion.parcels.len();
+        if parcels > 1 && replayable && !self.fits(&held) && !held.is_one_each() {
+            return self.wait_for_room(now);
+        }
+        // Trouble with a delivery goes on: a page that was let go for want of room was made again for it.
+        self.checkpoint.trouble =
+            self.checkpoint.trouble.take().filter(|trouble| trouble.about == TroubleAbout::Delivery);
+        match parcels {
             0 => self.pass(held, 0, now),
             1 if replayable => self.held = Some(held),
             _ if !replayable || self.fits(&held) => self.stage(held, now),
-            _ if held.is_one_each() => self.held = Some(held),
-            _ => self.source_trouble(TroubleAbout::Source, no_room(self.run.stage_bytes_max), now),
+            _ => self.held = Some(held),
         }
     }
 
-    /// Holds a batch whose parcels were made by hand.
-    pub(super) fn hold_parcels(&mut self, parcels: Vec<Parcel>, marks: Vec<Mark>, now: Millis) {
+    /// The page is made again later; for as long as an outage of the source may last.
+    fn wait_for_room(&mut self, now: Millis) {
+        self.source_trouble(TroubleAbout::Source, no_room(self.run.stage_bytes_max), now);
+    }
+
+    /// Holds what is told at the end of a step; `next` is what the end goes on with.
+    pub(super) fn hold_parcels(&mut self, parcels: Vec<Parcel>, marks: Vec<Mark>, next: End, now: Millis) {
         let expansion = Expansion { parcels, marks, ..Expansion::default() };
-        self.hold(Held::of(expansion, Then::Stay), true, now);
+        self.hold(Held::of(expansion, Then::End(next)), true, now);
     }
 
     fn fits(&self, held: &Held) -> bool {
@@ -314,7 +328,10 @@ impl Machine {
         frame.further = descents.collect();
         frame.skipped = 0;
         match then {
-            Then::Stay => None,
+            Then::End(next) => {
+                frame.reading.end = Some(next);
+                None
+            }
             Then::Done | Then::Page(None) => {
                 frame.done = true;
                 None
@@ -445,11 +462,11 @@ fn too_many_pages(pages_max: u32) -> FetchError {
     permanent("too_many_pages", message)
 }
 
-/// A page of which several deliveries are made must be staged, and can't be now.
+/// What follows from a page must be staged, and can't be now.
 fn no_room(bytes: usize) -> FetchError {
     let message = format!(
-        "a page is divided into several deliveries, which are kept in Redis before the first is sent, and only \
-         {bytes} bytes may be kept now; raise stage.run_bytes_max or stage.total_bytes_max if this lasts"
+        "what follows from a page (several deliveries, or records that a spool collects) is kept in Redis until it is \
+         sent, and only {bytes} bytes may be kept now; raise stage.run_bytes_max or stage.total_bytes_max if this lasts"
     );
     FetchError::new(FetchErrorKind::NoRoom, "no_room_to_stage", message)
 }

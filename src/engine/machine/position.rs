@@ -71,7 +71,14 @@ impl Machine {
                 if self.next_part_of_step(own) {
                     break;
                 }
-                self.checkpoint.frames.pop();
+                let through = self.checkpoint.frames.pop();
+                // A recursion's records are those of the list it began with, which they don't count against.
+                if let Some(through) = through.filter(|frame| frame.reading.depth > 0)
+                    && let Some(above) = self.checkpoint.frames.last_mut()
+                {
+                    above.reading.records += through.reading.records;
+                    above.reading.earlier += through.reading.records;
+                }
                 self.loops.remove(&self.checkpoint.frames.len());
                 plan.nodes[own].empties.iter().for_each(|spool| self.empty_spool(*spool));
                 self.leave_step();
@@ -92,6 +99,7 @@ impl Machine {
         if frame.reading.elements.is_some_and(|elements| frame.reading.element + 1 < elements) {
             frame.reading.element += 1;
             frame.reading.since = None;
+            frame.reading.earlier = frame.reading.records;
             frame.rewind();
             return true;
         }

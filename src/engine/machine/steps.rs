@@ -164,6 +164,11 @@ impl Machine {
         if request.recurse.is_some() && !self.may_recurse(index, request, now) {
             return Opening::Gone;
         }
+        if request.changes.as_ref().is_some_and(|changes| self.set(index, Some(changes)).is_none()) {
+            let message = "the scope of changes (or delete_tracking_query) finds no value";
+            self.failed_for_good(unresolved(node, message), now);
+            return Opening::Gone;
+        }
         if let Some(effect) = self.first_question(index) {
             return Opening::Ask(effect);
         }

@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::expand::{Parcel, node_error, unresolved};
+use super::expand::{Parcel, node_error};
 use super::scope::View;
 use super::steps::{Asked, InputError};
 use super::{Effect, Machine};
@@ -63,8 +63,8 @@ impl Machine {
         }
     }
 
-    /// The name of a node's set.
-    fn set(&self, index: usize, tracking: Option<&ChangeTracking>) -> Option<String> {
+    /// The name of a node's set; `None` when its scope finds no value, which a step is not begun with.
+    pub(super) fn set(&self, index: usize, tracking: Option<&ChangeTracking>) -> Option<String> {
         let request = &self.run.request;
         // What other webhooks were sent, or what was asked for with other arguments, says nothing about this list.
         let scope = match tracking.map(|tracking| tracking.scope.render(&View::new(self))) {
@@ -261,10 +261,7 @@ impl Machine {
         match end {
             End::Deletions if self.is_whole(index) => {
                 let tracking = request.changes.as_ref()?;
-                let Some(set) = self.set(index, Some(tracking)) else {
-                    let message = "the scope of changes (or delete_tracking_query) finds no value";
-                    return self.step_failed(unresolved(&plan.nodes[index], message), now);
-                };
+                let set = self.set(index, Some(tracking))?;
                 self.asked = Some(Asked::Gone);
                 let most = self.gone_max(index);
                 return Some(Effect::Recall(Recall::Before { set, order: self.pass_number(), most }));
@@ -273,10 +270,7 @@ impl Machine {
                 let next = if request.end_of_resource { End::Marker } else { End::Watermark };
                 self.with_reading(|frame| frame.reading.end = Some(next));
             }
-            End::Marker => {
-                self.with_reading(|frame| frame.reading.end = Some(End::Watermark));
-                self.tell_end(index, now);
-            }
+            End::Marker => self.tell_end(index, now),
             End::Watermark => {
                 if let (Some(incremental), true) = (&request.incremental, self.is_whole(index)) {
                     self.raise_watermark(index, incremental);
@@ -347,7 +341,7 @@ impl Machine {
             parcel.batch = batch.clone();
             parcel.changes = Some(changes.clone());
         });
-        self.hold_parcels(parcels, marks, now);
+        self.hold_parcels(parcels, marks, End::Deletions, now);
     }
 
     /// Tells a node's webhooks that its resource has ended.
@@ -356,7 +350,7 @@ impl Machine {
         let end =
             serde_json::json!({ "end_of_resource": true, "total": total, "complete": self.is_whole(index) });
         let parcels = self.own_parcels(index, |parcel| parcel.end = Some(end.clone()));
-        self.hold_parcels(parcels, Vec::new(), now);
+        self.hold_parcels(parcels, Vec::new(), End::Watermark, now);
     }
 
     /// An empty parcel for each webhook that a node's batches go to.

@@ -18,7 +18,7 @@ fn full() -> Value {
                     { "stage": "s13", "len": 2, "index": 0, "child": 0, "branch": 3, "whole": true, "recursion": true },
                 ],
                 "reading": {
-                    "opened": true, "elements": 5, "element": 2, "depth": 1, "digest": 7, "records": 40, "since": 3,
+                    "opened": true, "elements": 5, "element": 2, "depth": 1, "digest": 7, "records": 40, "earlier": 4, "since": 3,
                     "window": "2026-01-31", "high": "2026-02-01", "known": 9, "partial": true, "end": "marker",
                 },
                 "guard": { "remembered": 4_938_274_938_274_938_u64, "power": 8, "steps": 3 },

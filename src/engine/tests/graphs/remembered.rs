@@ -172,3 +172,39 @@ fn a_page_that_is_too_long_to_compare_is_told() {
     assert!(reason.contains("page_too_long_to_compare") && reason.contains("10000"), "{reason}");
     assert!(told(&world).iter().any(|page| page.starts_with("tickets")));
 }
+
+#[test]
+fn a_scope_without_a_value_is_an_error_of_its_list() {
+    let mut changes = tracked(true, Deletions::Hard);
+    changes.scope = tree(r#"{"team":"{{args.team}}"}"#);
+    let users = Request { changes: Some(changes), ..request("users") };
+    let mut world = World::of(
+        planned(&job(Generation::Graph, vec![asks("users", &[], users)])),
+        facts(),
+        1,
+        Luck::default(),
+    );
+    world.play();
+    world.check();
+    assert!(world.checkpoint().progress.incomplete["users"].contains("scope"));
+    assert_eq!(world.fetches, 0);
+}
+
+/// Nothing may be staged, and webhooks fail: what was let go is made again, the end of a resource as well.
+#[test]
+fn the_end_of_a_resource_is_told_whatever_happens() {
+    for seed in 0..200 {
+        let users = Request { end_of_resource: true, ..request("users") };
+        let mut facts = facts();
+        facts.stage_bytes_max = 0;
+        let luck = Luck { deliver: 0.4, crash: 0.1, ..Luck::default() };
+        let plan = planned(&job(Generation::Graph, vec![asks("users", &[], users)]));
+        let mut world = World::of(plan, facts, seed, luck);
+        world.play();
+        world.check();
+        let pages: Vec<String> = world.pages().into_values().collect();
+        let ends = pages.iter().filter(|page| page.contains("end_of_resource")).count();
+        let total = format!(r#""total":{},"complete":true"#, whole("users", "").len());
+        assert!(ends == 1 && pages.last().unwrap().contains(&total), "seed {seed}: {pages:?}");
+    }
+}
