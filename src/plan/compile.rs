@@ -288,7 +288,7 @@ fn source(job: &SyncJob, index: usize) -> Option<usize> {
 }
 
 /// A request is made for each record of the parent whose records it speaks of; once for each batch, when it speaks of
-/// the batch or of what was added to the context; and once, after its parents, when it uses nothing of theirs. In a
+/// the batch or something was added to the context on the way; and once, after its parents, when it uses nothing of theirs. In a
 /// flat list it is always made for each record.
 fn request_place(job: &SyncJob, nodes: &[PlanNode], index: usize) -> Result<Place, PlanError> {
     let parents = &job.nodes[index].parents;
@@ -305,8 +305,8 @@ fn request_place(job: &SyncJob, nodes: &[PlanNode], index: usize) -> Result<Plac
                 match used(nodes, &own, &reads, job.nodes[index].request()) {
                     Use::Record => Some(Home::EachRecord(parent)),
                     Use::Batch => Some(Home::EachBatch(parent)),
-                    Use::Nothing if source == parent => None,
-                    Use::Nothing => Some(Home::EachBatch(parent)),
+                    Use::Nothing if adds_context(job, parent) => Some(Home::EachBatch(parent)),
+                    Use::Nothing => None,
                 }
             }
         };
@@ -348,6 +348,13 @@ fn request_place(job: &SyncJob, nodes: &[PlanNode], index: usize) -> Result<Plac
     }
     let after = parents.iter().copied().filter(|other| !homes.iter().any(|(used, _)| used == other));
     Ok(Place::Within { after: after.collect(), homes: homes.iter().map(|(_, home)| *home).collect() })
+}
+
+/// Whether something is added to the context on the way of a batch of `index`: it is known there only.
+fn adds_context(job: &SyncJob, index: usize) -> bool {
+    let node = &job.nodes[index];
+    let adds = matches!(node.kind, NodeKind::AddContext { .. });
+    adds || (is_flow(job, node) && node.parents.iter().any(|parent| adds_context(job, *parent)))
 }
 
 /// Of several parents the one that depends on all others.

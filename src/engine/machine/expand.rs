@@ -1,7 +1,7 @@
 //! What becomes of a batch: the deliveries it makes, what spools collect of it, and the steps that are to be done for it.
 //! A pure function of the batch and the run's position, so it comes out the same after a crash.
 
-use super::scope::{Branch, Layer, View};
+use super::scope::{Added, Branch, Layer, View};
 use super::{Machine, Note};
 use crate::engine::batch::Batch;
 use crate::engine::seam::{FetchError, FetchErrorKind};
@@ -70,7 +70,8 @@ struct Passing<'b> {
     batch: &'b Batch,
     /// A single record that is seen as itself, not as a list of one.
     single: bool,
-    context: Option<&'b Json>,
+    /// What was added to the context on its way, in that order.
+    added: &'b [Added],
     changes: Option<&'b [Json]>,
 }
 
@@ -84,11 +85,11 @@ impl Machine {
         changes: Option<&[Json]>,
     ) -> Expansion {
         let mut expansion = Expansion::default();
-        self.visit(step, Passing { batch, single, context: None, changes }, &mut expansion);
+        self.visit(step, Passing { batch, single, added: &[], changes }, &mut expansion);
         if let Some(recurse) = self.plan.nodes[step].request().and_then(|request| request.recurse.as_ref()) {
             let view = View::new(self);
             let qualifies = |record: &str| {
-                let layer = Layer::record(step, record, None);
+                let layer = Layer::record(step, record);
                 match &recurse.condition {
                     None => true,
                     Some(condition) => condition
@@ -97,7 +98,7 @@ impl Machine {
                 }
             };
             let records: Vec<&str> = batch.iter().filter(|record| qualifies(record)).collect();
-            self.below(step, &records, None, true, &mut expansion);
+            self.below(step, &records, &[], true, &mut expansion);
         }
         expansion
     }
@@ -110,7 +111,7 @@ impl Machine {
         }
         if !passing.batch.is_empty() {
             let records: Vec<&str> = passing.batch.iter().collect();
-            self.below(index, &records, passing.context, false, out);
+            self.below(index, &records, passing.added, false, out);
         }
         for flow in &node.flows {
             self.flow(Some(index), *flow, passing, out);
@@ -120,7 +121,7 @@ impl Machine {
     /// A batch of `from` reaches the flow at `index`. Without `from` it is a step, which sees what it joins.
     fn flow(&self, from: Option<usize>, index: usize, passing: Passing<'_>, out: &mut Expansion) {
         let node = &self.plan.nodes[index];
-        let layer = from.map(|from| Layer::batch(from, passing.batch, passing.single, passing.context));
+        let layer = from.map(|from| Layer::batch(from, passing.batch, passing.single, passing.added));
         let view = layer.as_ref().map_or(View::new(self), |layer| View::new(self).with(layer));
         if let PlanKind::Spool(collects) = &node.kind {
             return self.collect(index, *collects, passing.batch, out);
@@ -138,12 +139,8 @@ impl Machine {
                     Ok(value) => {
                         let batch = made(value);
                         if !batch.is_empty() {
-                            let passing = Passing {
-                                batch: &batch,
-                                single: false,
-                                context: passing.context,
-                                changes: None,
-                            };
+                            let passing =
+                                Passing { batch: &batch, single: false, added: passing.added, changes: None };
                             self.visit(index, passing, out);
                         }
                     }
@@ -153,13 +150,11 @@ impl Machine {
             PlanKind::AddContext(expression) => {
                 let value = view.evaluate(expression, index);
                 self.note(node, view.input(expression), &value, out);
-                match value.map(|value| added(passing.context, value)) {
-                    Ok(Ok(context)) => {
-                        let passing = Passing { context: Some(&context), ..passing };
-                        self.visit(index, passing, out);
-                    }
-                    Ok(Err(message)) => {
-                        out.errors.push((index, computed(node, &EvaluationError { message })))
+                match value.and_then(addition) {
+                    Ok(value) => {
+                        let mut added = passing.added.to_vec();
+                        added.extend(value.map(|value| Added { node: index, value }));
+                        self.visit(index, Passing { added: &added, ..passing }, out);
                     }
                     Err(error) => out.errors.push((index, computed(node, &error))),
                 }
@@ -181,7 +176,7 @@ impl Machine {
         self.flow(
             None,
             index,
-            Passing { batch: &nothing, single: true, context: None, changes: None },
+            Passing { batch: &nothing, single: true, added: &[], changes: None },
             &mut out,
         );
         out
@@ -197,14 +192,7 @@ impl Machine {
         node.run_if.as_ref().map_or(Ok(true), |condition| view.is_true(condition, index))
     }
 
-    fn below(
-        &self,
-        index: usize,
-        records: &[&str],
-        context: Option<&Json>,
-        recursion: bool,
-        out: &mut Expansion,
-    ) {
+    fn below(&self, index: usize, records: &[&str], added: &[Added], recursion: bool, out: &mut Expansion) {
         let node = &self.plan.nodes[index];
         let nothing_to_do = !recursion && node.each_record.is_empty() && node.each_batch.is_empty();
         if nothing_to_do || records.is_empty() {
@@ -212,7 +200,7 @@ impl Machine {
         }
         let projections: Vec<String> = records.iter().map(|record| node.keeps.of(record)).collect();
         let whole = !recursion && node.each_record.is_empty();
-        let text = Branch::text(&projections, context);
+        let text = Branch::text(&projections, added);
         out.below.push(Below { node: index, text, len: records.len(), whole, recursion });
     }
 
@@ -243,7 +231,7 @@ impl Machine {
         if cut < all.len() {
             out.chunks.push(Chunk { spool: index, batch: rest });
         }
-        let passing = Passing { batch: &all.part(0..cut), single: false, context: None, changes: None };
+        let passing = Passing { batch: &all.part(0..cut), single: false, added: &[], changes: None };
         self.visit(index, passing, out);
     }
 
@@ -303,7 +291,7 @@ impl Machine {
     ) -> Result<Option<(usize, Batch, bool)>, Box<FetchError>> {
         let node = &self.plan.nodes[index];
         let PlanKind::Destination(destination) = &node.kind else { return Ok(None) };
-        let layer = Layer::batch(from, passing.batch, passing.single, passing.context);
+        let layer = Layer::batch(from, passing.batch, passing.single, passing.added);
         let payload = Json::parse(&format!("{{\"records\":{}}}", passing.batch.array()))
             .unwrap_or_else(|_| Json::null());
         let view = View::new(self).with(&layer).with_payload(&payload);
@@ -389,18 +377,14 @@ fn is_true(value: &Json) -> bool {
     !matches!(value.as_str(), "false" | "null" | "0" | "\"\"" | "\"false\"" | "[]" | "{}")
 }
 
-/// What was added to the context so far, and `value` laid over it.
-fn added(before: Option<&Json>, value: Option<Json>) -> Result<Json, String> {
-    let Some(value) = value.filter(|value| value.as_str() != "null") else {
-        return Ok(before.cloned().unwrap_or_else(Json::empty_object));
-    };
-    if !value.as_str().starts_with('{') {
-        return Err("add_context must give an object, whose members are added to the context".to_owned());
+/// What an expression adds to the context, if anything.
+fn addition(value: Option<Json>) -> Result<Option<Json>, EvaluationError> {
+    let value = value.filter(|value| value.as_str() != "null");
+    if value.as_ref().is_some_and(|value| !value.as_str().starts_with('{')) {
+        let message = "add_context must give an object, whose members are added to the context".to_owned();
+        return Err(EvaluationError { message });
     }
-    let mut context = crate::engine::context::Context::default();
-    before.iter().for_each(|before| context.extend(before));
-    context.extend(&value);
-    Ok(context.json())
+    Ok(value)
 }
 
 pub(super) fn computed(node: &PlanNode, error: &EvaluationError) -> FetchError {

@@ -14,22 +14,31 @@ use crate::json::Json;
 use crate::run::Status;
 use crate::template::Scope;
 
+/// What a node added to the context, for everything below it.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(super) struct Added {
+    /// The node, under whose name it is found among `resources`.
+    pub(super) node: usize,
+    /// An object, whose members are found at the top.
+    pub(super) value: Json,
+}
+
 /// A batch that lies staged while further steps are done for it.
 #[derive(Debug, Clone)]
 pub(super) struct Branch {
     /// What is kept of its records.
     pub(super) records: Arc<Vec<Json>>,
-    /// What was added to the context on the way to it; an object.
-    pub(super) context: Option<Json>,
+    /// What was added to the context on the way to it, in that order.
+    pub(super) added: Vec<Added>,
 }
 
 impl Branch {
-    /// As it is staged: an array, or an object with the context beside it.
-    pub(super) fn text(records: &[String], context: Option<&Json>) -> String {
+    /// As it is staged: an array, or an object with what was added to the context beside it.
+    pub(super) fn text(records: &[String], added: &[Added]) -> String {
         let records = format!("[{}]", records.join(","));
-        match context {
-            None => records,
-            Some(context) => format!("{{\"records\":{records},\"context\":{context}}}"),
+        match added {
+            [] => records,
+            added => format!("{{\"records\":{records},\"added\":{}}}", Json::of(&added)),
         }
     }
 
@@ -38,14 +47,14 @@ impl Branch {
         #[derive(serde::Deserialize)]
         struct Written {
             records: Vec<Json>,
-            context: Json,
+            added: Vec<Added>,
         }
         if bytes.first() == Some(&b'[') {
             let records = Arc::new(serde_json::from_slice(bytes).ok()?);
-            return Some(Self { records, context: None });
+            return Some(Self { records, added: Vec::new() });
         }
-        let Written { records, context } = serde_json::from_slice(bytes).ok()?;
-        Some(Self { records: Arc::new(records), context: Some(context) })
+        let Written { records, added } = serde_json::from_slice(bytes).ok()?;
+        Some(Self { records: Arc::new(records), added })
     }
 }
 
@@ -55,21 +64,37 @@ pub(super) struct Layer {
     /// The node whose records these are.
     node: usize,
     value: Json,
-    context: Option<Json>,
+    /// What was added to the context on the way to them, in that order.
+    added: Vec<Added>,
 }
 
 impl Layer {
     /// The whole batch of a node.
-    pub(super) fn batch(node: usize, batch: &Batch, single: bool, context: Option<&Json>) -> Self {
+    pub(super) fn batch(node: usize, batch: &Batch, single: bool, added: &[Added]) -> Self {
         let text = if single && batch.len() == 1 { batch.record(0).to_owned() } else { batch.array() };
         let value = Json::parse(&text).unwrap_or_else(|_| Json::null());
-        Self { node, value, context: context.cloned() }
+        Self { node, value, added: added.to_vec() }
     }
 
     /// One record of it.
-    pub(super) fn record(node: usize, record: &str, context: Option<&Json>) -> Self {
-        let value = Json::parse(record).unwrap_or_else(|_| Json::null());
-        Self { node, value, context: context.cloned() }
+    pub(super) fn record(node: usize, record: &str) -> Self {
+        Self::of(node, Json::parse(record).unwrap_or_else(|_| Json::null()))
+    }
+
+    /// What it is where nothing was added.
+    fn of(node: usize, value: Json) -> Self {
+        Self { node, value, added: Vec::new() }
+    }
+
+    /// What `path` (after `resources`) names in it, if it names this.
+    fn strip<'l, 'p>(&'l self, machine: &Machine, path: &'p [String]) -> Option<(&'l Json, &'p [String])> {
+        let nodes = &machine.plan.nodes;
+        let record = nodes[self.node].strip(path).map(|rest| (&self.value, rest));
+        record.or_else(|| {
+            let (name, rest) = path.split_first()?;
+            let added = self.added.iter().rfind(|added| nodes[added.node].name == *name)?;
+            Some((&added.value, rest))
+        })
     }
 }
 
@@ -126,17 +151,17 @@ impl<'m> View<'m> {
         World { now: self.machine.checkpoint.at, seed: self.machine.seed(salt as u64) }
     }
 
-    /// The layers, the nearest first: a node with its record or batch, and what was added to the context there.
-    fn layers(self) -> impl Iterator<Item = (usize, Json, Option<Json>)> {
+    /// The layers, the nearest first.
+    fn layers(self) -> impl Iterator<Item = Layer> {
         let machine = self.machine;
-        let near = self.layer.map(|layer| (layer.node, layer.value.clone(), layer.context.clone()));
+        let near = self.layer.cloned();
         let frames = machine.checkpoint.frames[..self.frames].iter().rev();
         let far = frames.flat_map(move |frame| {
             let record = frame.descent.as_ref().and_then(|descent| machine.at_hand(frame.node, descent));
             let joined = machine.plan.nodes[frame.node].joins.iter().map(|spool| machine.collected(*spool));
             record.into_iter().chain(joined.collect::<Vec<_>>())
         });
-        let everywhere = machine.cells.iter().map(|(node, value)| (*node, value.clone(), None));
+        let everywhere = machine.cells.iter().map(|(node, value)| Layer::of(*node, value.clone()));
         near.into_iter().chain(far).chain(everywhere)
     }
 
@@ -165,8 +190,8 @@ impl<'m> View<'m> {
         let mut context = Context::default();
         context.extend(&machine.frozen.context);
         let layers: Vec<_> = self.layers().collect();
-        for (_, _, added) in layers.iter().rev() {
-            added.iter().for_each(|added| context.extend(added));
+        for added in layers.iter().rev().flat_map(|layer| &layer.added) {
+            context.extend(&added.value);
         }
         let mut set = |name: &str, value: &dyn Fn() -> Json| {
             if expression.may_read(name) {
@@ -180,10 +205,14 @@ impl<'m> View<'m> {
         set("previous_run_date", &|| machine.previous_run_date());
         set("total_records_size", &|| Json::of(&machine.records_read()));
         if expression.may_read("resources") {
-            for (node, value, _) in layers.iter().rev() {
-                for address in &machine.plan.nodes[*node].addresses {
+            let nodes = &machine.plan.nodes;
+            for layer in layers.iter().rev() {
+                for added in &layer.added {
+                    context.set(&["resources", &nodes[added.node].name], added.value.clone());
+                }
+                for address in &nodes[layer.node].addresses {
                     let path = std::iter::once("resources").chain(address.iter().map(String::as_str));
-                    context.set(&path.collect::<Vec<_>>(), value.clone());
+                    context.set(&path.collect::<Vec<_>>(), layer.value.clone());
                 }
             }
         }
@@ -220,7 +249,7 @@ impl Scope for View<'_> {
             "args" => machine.run.request.args.get(rest),
             "resources" => self
                 .layers()
-                .find_map(|(node, value, _)| machine.plan.nodes[node].strip(rest).map(|rest| value.get(rest)))
+                .find_map(|layer| layer.strip(machine, rest).map(|(value, rest)| value.get(rest)))
                 .flatten(),
             "payload" => self.payload.and_then(|payload| payload.get(rest)),
             "previous_run_date" if rest.is_empty() => Some(machine.previous_run_date()),
@@ -229,7 +258,9 @@ impl Scope for View<'_> {
             "sync_job_run" => machine.run_object(self.status(), None).get(rest),
             "context" => machine.frozen.context.get(rest),
             _ => {
-                let added = self.layers().find_map(|(_, _, added)| added?.get(path));
+                let added = self
+                    .layers()
+                    .find_map(|layer| layer.added.iter().rev().find_map(|added| added.value.get(path)));
                 added.or_else(|| machine.frozen.context.get(path))
             }
         }
@@ -238,20 +269,19 @@ impl Scope for View<'_> {
 
 impl Machine {
     /// The record for which the frame's next step is done, or the batch, with what was added to the context.
-    fn at_hand(&self, node: usize, descent: &Descent) -> Option<(usize, Json, Option<Json>)> {
+    fn at_hand(&self, node: usize, descent: &Descent) -> Option<Layer> {
         let branch = self.branches.get(&descent.stage)?;
         let value = if descent.whole {
             Json::of(&branch.records.as_slice())
         } else {
             branch.records.get(descent.index)?.clone()
         };
-        Some((descent.branch.unwrap_or(node), value, branch.context.clone()))
+        Some(Layer { node: descent.branch.unwrap_or(node), value, added: branch.added.clone() })
     }
 
     /// What a spool collected, for a step that joins it.
-    fn collected(&self, spool: usize) -> (usize, Json, Option<Json>) {
-        let text = format!("[{}]", self.spool_texts(spool).join(","));
-        (spool, Json::parse(&text).unwrap_or_else(|_| Json::null()), None)
+    fn collected(&self, spool: usize) -> Layer {
+        Layer::record(spool, &format!("[{}]", self.spool_texts(spool).join(",")))
     }
 
     fn previous_run_date(&self) -> Json {

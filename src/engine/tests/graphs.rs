@@ -273,6 +273,29 @@ fn loops_ask_once_for_each_element() {
     assert_eq!(parents("tags"), tags);
 }
 
+/// Beside the top, where it is when nodes add the same, it is found under the name of its node.
+#[test]
+fn what_is_added_to_the_context_is_found_below() {
+    let add = |name: &str, parent: usize, source: &str| {
+        node(name, &[parent], NodeKind::AddContext { expression: expression(source) })
+    };
+    let seen = r#"{"id": who & "/" & resources.first.who & "/" & resources.second.who & "/" & $count(resources.users)}"#;
+    let query = r#"{"parent":"{{resources.first.who}}-{{who}}-{{resources.second.more}}"}"#;
+    let world = run(vec![
+        asks("users", &[], Request { persist: false, ..request("users") }),
+        add("first", 0, r#"{"who": "a"}"#),
+        add("second", 1, r#"{"who": "b", "more": resources.first.who & "c"}"#),
+        transform("seen", 2, seen),
+        asks("pets", &[3], Request { query: Input::Tree(tree(query)), ..request("pets") }),
+    ]);
+    let expected: Vec<String> =
+        pages_of("users", "").iter().map(|page| format!("seen: b/a/b/{}", page.len())).collect();
+    let seen: Vec<String> = told(&world).into_iter().filter(|page| page.starts_with("seen")).collect();
+    assert_eq!(seen, expected);
+    let asked = world.asked.iter().find(|asked| asked.resource == "pets").unwrap();
+    assert_eq!(asked.query.as_str(), r#"{"parent":"a-b-ac"}"#);
+}
+
 #[test]
 fn a_recursion_goes_down_where_its_condition_holds() {
     let recurse = Recurse {
