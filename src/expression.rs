@@ -37,6 +37,8 @@ use std::time::Duration;
 use crate::clock::Millis;
 use crate::json::Json;
 
+pub use reads::Reads;
+
 /// How long one evaluation may take. The clock is looked at between steps; what one step may take is bounded by the
 /// limits of size.
 pub const TIME_MAX: Duration = Duration::from_secs(5);
@@ -79,12 +81,8 @@ pub trait Evaluate: Send + Sync {
     /// Why it has none: the expression's own error, or a limit.
     fn evaluate(&self, input: &Json, world: &World) -> Result<Option<Json>, EvaluationError>;
 
-    /// Whether it may read the member `name` of its input, as far as its text tells: false only when it surely
-    /// doesn't.
-    fn may_read(&self, name: &str) -> bool;
-
-    /// The paths it reads from the top of its input, each with all that is below; `None` when its text doesn't tell.
-    fn paths(&self) -> Option<Vec<Vec<String>>>;
+    /// What it reads of its input, as far as its text tells.
+    fn reads(&self) -> &Reads;
 }
 
 /// Why a text is no expression.
@@ -151,13 +149,12 @@ impl Expression {
 
     /// Whether it may read the member `name` of its input: false only when it surely doesn't.
     pub fn may_read(&self, name: &str) -> bool {
-        self.program.may_read(name)
+        self.reads().may_read(name)
     }
 
-    /// The paths it reads from the top of its input, such as `["resources", "tickets", "id"]`, each with all that is
-    /// below; `None` when its text doesn't tell (it uses `$` or `*` at the top, or `%`).
-    pub fn paths(&self) -> Option<Vec<Vec<String>>> {
-        self.program.paths()
+    /// What it reads of its input, as far as its text tells.
+    pub fn reads(&self) -> &Reads {
+        self.program.reads()
     }
 }
 

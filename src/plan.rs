@@ -16,7 +16,6 @@
 //! it in the same sequence.
 
 mod compile;
-mod inputs;
 mod keeps;
 mod order;
 mod tree;
@@ -27,7 +26,7 @@ use crate::definition::Integration;
 use crate::definition::SyncJob;
 use crate::definition::integration::OnUnauthorized;
 use crate::definition::job::{Batching, Destination, Input, Moment, Request};
-use crate::expression::Expression;
+use crate::expression::{Expression, Reads};
 use crate::template::{Template, Tree};
 
 pub use keeps::Keeps;
@@ -44,6 +43,8 @@ pub struct Plan {
     pub on_complete: Vec<usize>,
     /// The steps of a run that is about to fail.
     pub on_error: Vec<usize>,
+    /// Whether anything in it is computed by expressions, which takes processor time.
+    pub computes: bool,
     /// The namespace of its state cells.
     pub state_key: Option<Template>,
     /// How many pages in a row may be skipped before a numbered list is given up.
@@ -84,6 +85,8 @@ pub struct PlanNode {
     pub is_kept: bool,
     /// Whether what it brings is found everywhere from then on: a state cell that is read first of all.
     pub is_everywhere: bool,
+    /// What its fields read.
+    reads: Reads,
     /// The arguments that its fields read, by name; `None` for all of them.
     pub arguments: Option<Vec<String>>,
     /// Whether more follows from its records than their own delivery, so that what is remembered of them waits for the
@@ -189,6 +192,7 @@ impl Plan {
             roots: Vec::new(),
             on_complete: Vec::new(),
             on_error: Vec::new(),
+            computes: false,
             state_key: None,
             consecutive_errors_max: 1,
             outage_budget: Duration::ZERO,
@@ -209,26 +213,6 @@ impl Plan {
     pub fn batching(&self, index: usize, target: Target) -> Option<Batching> {
         compile::batching(&self.nodes, index, target)
     }
-
-    /// Whether anything in it is computed by expressions, which takes processor time.
-    pub fn computes(&self) -> bool {
-        self.nodes.iter().any(|node| {
-            node.run_if.is_some()
-                || match &node.kind {
-                    PlanKind::Transform(_) | PlanKind::AddContext(_) => true,
-                    PlanKind::Request(request) => [Some(&request.query), request.body.as_ref()]
-                        .into_iter()
-                        .flatten()
-                        .any(inputs::computes),
-                    PlanKind::UpdateState { value, .. } => inputs::computes(value),
-                    PlanKind::Destination(destination) => destination.expression.is_some(),
-                    PlanKind::Spool(_)
-                    | PlanKind::GetState { .. }
-                    | PlanKind::DeleteState { .. }
-                    | PlanKind::Event(_) => false,
-                }
-        })
-    }
 }
 
 impl PlanNode {
@@ -248,6 +232,7 @@ impl PlanNode {
             empties: Vec::new(),
             is_kept: false,
             is_everywhere: false,
+            reads: Reads::default(),
             arguments: None,
             defers: false,
             flows: Vec::new(),

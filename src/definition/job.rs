@@ -16,6 +16,7 @@ mod graph;
 mod keys;
 mod node;
 mod read;
+mod readings;
 mod references;
 
 pub use advice::Advice;
@@ -80,12 +81,23 @@ impl SyncJob {
         references::ancestors(&self.nodes, node)
     }
 
+    /// The nodes that the records of `node` were made by, the last first: itself and the transforms and spools before
+    /// it, up to the requests that they came from.
+    pub fn origins(&self, node: usize) -> Vec<usize> {
+        references::origins(&self.nodes, node)
+    }
+
+    /// The paths (after `resources`) under which the records of `node` are found: the resources and names of its
+    /// [`origins`](Self::origins).
+    pub fn record_addresses(&self, node: usize) -> Vec<Vec<String>> {
+        let addresses = references::record_addresses(&self.nodes, node).into_iter();
+        addresses.map(|address| address.into_iter().map(str::to_owned).collect()).collect()
+    }
+
     /// Which record a path such as `resources.ticketing.tickets.id` in `node` speaks of, and the path in it:
-    /// the nearest such ancestor's index and how many steps of `path` name it, `resources` included. `None` when
-    /// the path doesn't begin with `resources` or names no ancestor. Records keep the address of the request that
-    /// asked for them through transforms and spools, so that `resources.ticketing.tickets` below a transform of them is
-    /// the transform's.
-    pub fn record_of(&self, node: usize, path: &[String]) -> Option<(usize, usize)> {
+    /// the nearest such ancestor's index and how many steps of `path` name it, `resources` included.
+    #[cfg(test)]
+    pub(super) fn record_of(&self, node: usize, path: &[String]) -> Option<(usize, usize)> {
         let (root, rest) = path.split_first()?;
         if root != "resources" {
             return None;

@@ -354,7 +354,7 @@ impl Machine {
 
     /// Whether expressions are evaluated in it.
     pub fn computes(&self) -> bool {
-        self.plan.computes()
+        self.plan.computes
     }
 
     /// Notes what every node's expression gets and gives, not only of those that say `debug`.

@@ -11,12 +11,13 @@ use jsonata_core::value::{JValue, with_stack};
 
 use super::functions::{Args, FUNCTIONS, Function};
 use super::names::Names;
+use super::reads::Reads;
 use super::world::State;
 use super::{
     DEPTH_MAX, Evaluate, EvaluationError, ExpressionError, INPUT_BYTES_MAX, ITEMS_MAX, SOURCE_BYTES_MAX,
     TIME_MAX, World,
 };
-use super::{guard, names, output, place, prelude, reads, regex, wording};
+use super::{guard, names, output, place, prelude, regex, wording};
 use crate::json::Json;
 use crate::nearest::nearest;
 
@@ -34,7 +35,7 @@ pub(super) struct Program {
     /// What it, or what stands before it, mentions as `$name`.
     mentioned: BTreeSet<String>,
     functions: Vec<&'static Function>,
-    reads: Option<Vec<Vec<String>>>,
+    reads: Reads,
 }
 
 impl Program {
@@ -58,7 +59,7 @@ impl Program {
             names.mentioned.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>()
         };
         regex::check(source, &ast)?;
-        let reads = reads::of(&ast);
+        let reads = Reads::of(&ast);
         let mut ast = ast;
         if guard::is_needed(&ast) {
             guard::put_into(&mut ast);
@@ -154,14 +155,8 @@ impl Evaluate for Program {
         outcome.map_err(|message| EvaluationError { message })
     }
 
-    fn may_read(&self, name: &str) -> bool {
-        self.reads
-            .as_ref()
-            .is_none_or(|paths| paths.iter().any(|path| path.first().is_some_and(|first| first == name)))
-    }
-
-    fn paths(&self) -> Option<Vec<Vec<String>>> {
-        self.reads.clone()
+    fn reads(&self) -> &Reads {
+        &self.reads
     }
 }
 

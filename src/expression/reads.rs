@@ -3,13 +3,13 @@
 use jsonata_core::ast::{AstNode, BinaryOp, PathStep, Stage};
 use jsonata_core::value::with_stack;
 
-/// The paths that `ast` reads from the top of its input, each with all below it; `None` when that can't be told.
-pub(super) fn of(ast: &AstNode) -> Option<Vec<Vec<String>>> {
-    let mut reads = Reads::default();
-    let here = Place::At(vec![]);
-    let whole = reads.visit(ast, &here);
-    reads.record(&whole);
-    (!reads.everything).then_some(reads.paths)
+/// What an expression reads of its input.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// The paths that it reads from the top, such as `["resources", "tickets", "id"]`, each with all that is below.
+    pub paths: Vec<Vec<String>>,
+    /// Whether it may read anything else as well: it uses `$` or `*` at the top, or `%`.
+    pub everything: bool,
 }
 
 /// Where a value is from.
@@ -21,13 +21,26 @@ enum Place {
     Computed,
 }
 
-#[derive(Default)]
-struct Reads {
-    paths: Vec<Vec<String>>,
-    everything: bool,
-}
-
 impl Reads {
+    /// What `ast` reads.
+    pub(super) fn of(ast: &AstNode) -> Self {
+        let mut reads = Self::default();
+        let whole = reads.visit(ast, &Place::At(vec![]));
+        reads.record(&whole);
+        reads
+    }
+
+    /// Whether it may read the member `name` of its input: false only when it surely doesn't.
+    pub fn may_read(&self, name: &str) -> bool {
+        self.everything || self.paths.iter().any(|path| path.first().is_some_and(|first| first == name))
+    }
+
+    /// Adds what something else reads.
+    pub fn add(&mut self, other: &Self) {
+        self.paths.extend_from_slice(&other.paths);
+        self.everything |= other.everything;
+    }
+
     fn record(&mut self, place: &Place) {
         let Place::At(path) = place else { return };
         if path.is_empty() {

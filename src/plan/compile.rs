@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::inputs::Reads;
 use super::keeps::Keeps;
 use super::order::{Home, Order, Place};
 use super::{Collects, Plan, PlanError, PlanKind, PlanNode, Target};
 use crate::definition::Integration;
 use crate::definition::integration::OnUnauthorized;
 use crate::definition::job::{Batching, Generation, Moment, Node, NodeKind, Request, SyncJob};
+use crate::expression::Reads;
 
 /// How many records a merged delivery holds when the job doesn't say.
 const MERGED_RECORDS_DEFAULT: u64 = 1000;
@@ -43,7 +43,7 @@ pub(super) fn plan(job: &SyncJob, integration: Option<&Integration>) -> Result<P
     }
     for index in 0..nodes.len() {
         nodes[index].defers = defers(&nodes, index);
-        nodes[index].arguments = Reads::of(&nodes[index]).arguments();
+        nodes[index].arguments = arguments(&nodes[index].reads);
     }
     keep_for_joins(job, &mut nodes, sequences.values());
     let mut roots = of(Home::Root);
@@ -62,6 +62,7 @@ pub(super) fn plan(job: &SyncJob, integration: Option<&Integration>) -> Result<P
         on_complete: of(Home::Complete),
         on_error: of(Home::Error),
         nodes,
+        computes: job.nodes.iter().any(Node::computes),
         state_key: job.state_key.clone(),
         consecutive_errors_max: job.consecutive_errors_max,
         outage_budget: integration.map_or(Duration::ZERO, |integration| integration.retry.outage_budget),
@@ -97,6 +98,7 @@ fn plan_node(node: &Node, integration: Option<&Integration>) -> PlanNode {
         run_if: node.run_if.clone(),
         debug: node.debug,
         batch,
+        reads: node.reads(),
         ..PlanNode::new(&node.name, resource, method, kind)
     }
 }
@@ -108,64 +110,34 @@ fn plan_request(request: &Request, integration: Option<&Integration>) -> Request
     Request { pages_max: request.pages_max.or(declared.map(|method| method.pages_max)), ..request.clone() }
 }
 
-/// Records keep the address of the request they came from, through transforms and spools.
+/// Records keep the addresses of what they were made by, and what comes of requests for one resource keeps its name.
 fn name_records(job: &SyncJob, nodes: &mut [PlanNode]) {
-    for index in 0..nodes.len() {
-        let mut sources: Vec<usize> = Vec::new();
-        let mut open = vec![index];
-        let mut seen = vec![false; nodes.len()];
-        while let Some(here) = open.pop() {
-            if std::mem::replace(&mut seen[here], true) {
-                continue;
-            }
-            match &job.nodes[here].kind {
-                NodeKind::Request(_) => sources.push(here),
-                NodeKind::Transform { .. } | NodeKind::AddContext { .. } | NodeKind::Spool { .. } => {
-                    open.extend(&job.nodes[here].parents);
-                }
-                NodeKind::Destination(_)
-                | NodeKind::Event(_)
-                | NodeKind::GetState { .. }
-                | NodeKind::UpdateState { .. }
-                | NodeKind::DeleteState { .. } => {}
-            }
-        }
-        let path = |source: &usize| nodes[*source].resource.split('/').map(str::to_owned).collect();
-        let mut addresses: Vec<Vec<String>> = sources.iter().map(path).collect();
-        if !matches!(job.nodes[index].kind, NodeKind::AddContext { .. }) {
-            addresses.push(vec![job.nodes[index].name.clone()]);
-        }
-        addresses.extend(sources.iter().map(|source| vec![job.nodes[*source].name.clone()]));
-        addresses.extend(passed(job, index).into_iter().map(|through| vec![job.nodes[through].name.clone()]));
-        let mut known = std::collections::BTreeSet::new();
-        addresses.retain(|address| known.insert(address.clone()));
-        nodes[index].addresses = addresses;
-        let Some((first, rest)) = sources.split_first().filter(|_| job.nodes[index].request().is_none())
-        else {
-            continue;
-        };
-        if rest.iter().all(|other| nodes[*other].resource == nodes[*first].resource) {
-            let (resource, method) = (nodes[*first].resource.clone(), nodes[*first].method.clone());
-            (nodes[index].resource, nodes[index].method) = (resource, method);
+    for (index, node) in nodes.iter_mut().enumerate() {
+        node.addresses = job.record_addresses(index);
+        let origins = job.origins(index);
+        let mut sources = origins.iter().filter_map(|origin| job.nodes[*origin].request());
+        let Some(first) = sources.next().filter(|_| node.request().is_none()) else { continue };
+        if sources.all(|other| other.resource == first.resource) {
+            (node.resource, node.method) = (first.resource.clone(), first.method.clone());
         }
     }
 }
 
-/// The transforms and spools that the records of `index` passed, up to the requests they came from.
-fn passed(job: &SyncJob, index: usize) -> Vec<usize> {
-    let passes = |node: &Node| matches!(node.kind, NodeKind::Transform { .. } | NodeKind::Spool { .. });
-    let adds = matches!(job.nodes[index].kind, NodeKind::AddContext { .. });
-    let mut found = Vec::new();
-    let mut open =
-        if adds || passes(&job.nodes[index]) { job.nodes[index].parents.clone() } else { Vec::new() };
-    while let Some(here) = open.pop() {
-        if job.nodes[here].request().is_none() && !found.contains(&here) {
-            found.push(here);
-            open.extend(&job.nodes[here].parents);
+/// The arguments that are read, by name; `None` for all of them.
+fn arguments(reads: &Reads) -> Option<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for path in &reads.paths {
+        match path.as_slice() {
+            [root] if root == "args" => return None,
+            [root, name, ..] if root == "args" => names.push(name.clone()),
+            // A bare name that a request loops on may be an argument.
+            [name] => names.push(name.clone()),
+            _ => {}
         }
     }
-    found.retain(|here| passes(&job.nodes[*here]));
-    found
+    names.sort();
+    names.dedup();
+    (!reads.everything).then_some(names)
 }
 
 /// Whether something follows from the records of `index` beyond deliveries that are made with their page.
@@ -292,7 +264,7 @@ fn source(job: &SyncJob, index: usize) -> Option<usize> {
 /// flat list it is always made for each record.
 fn request_place(job: &SyncJob, nodes: &[PlanNode], index: usize) -> Result<Place, PlanError> {
     let parents = &job.nodes[index].parents;
-    let reads = Reads::of(&nodes[index]);
+    let reads = &nodes[index].reads;
     let mut homes: Vec<(usize, Home)> = Vec::new();
     for &parent in parents {
         let home = match source(job, parent) {
@@ -302,7 +274,7 @@ fn request_place(job: &SyncJob, nodes: &[PlanNode], index: usize) -> Result<Plac
             }
             Some(source) => {
                 let own = [parent, source];
-                match used(nodes, &own, &reads, job.nodes[index].request()) {
+                match used(nodes, &own, reads, job.nodes[index].request()) {
                     Use::Record => Some(Home::EachRecord(parent)),
                     Use::Batch => Some(Home::EachBatch(parent)),
                     Use::Nothing if adds_context(job, parent) => Some(Home::EachBatch(parent)),
@@ -384,7 +356,7 @@ fn used(nodes: &[PlanNode], own: &[usize], reads: &Reads, request: Option<&Reque
         return Use::Record;
     }
     let used: Vec<bool> = reads.paths.iter().filter_map(|path| rest(path)).collect();
-    if reads.anything || used.contains(&true) {
+    if reads.everything || used.contains(&true) {
         Use::Record
     } else if used.is_empty() {
         Use::Nothing

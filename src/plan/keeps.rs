@@ -1,7 +1,7 @@
 //! What a record keeps for the steps below it, so that a resume goes on with the same parents.
 
-use super::inputs::Reads;
 use super::{PlanNode, Target};
+use crate::expression::Reads;
 use crate::json::{self, Json};
 
 /// What a record keeps for the steps below it.
@@ -31,7 +31,7 @@ impl Keeps {
     /// What the records of the batches of `nodes[index]` keep: every member that a step below may ask for.
     pub(super) fn needed(nodes: &[PlanNode], index: usize) -> Self {
         let reads = below(nodes, index);
-        if reads.anything {
+        if reads.everything {
             return Self::Whole;
         }
         let mut members: Vec<String> = Vec::new();
@@ -66,7 +66,7 @@ fn below(nodes: &[PlanNode], index: usize) -> Reads {
             continue;
         }
         let node = &nodes[here];
-        reads.add(Reads::of(node));
+        reads.add(&node.reads);
         open.extend(steps_below(node));
         open.extend(&node.flows);
         open.extend(node.targets.iter().filter_map(|target| match target {

@@ -8,10 +8,6 @@ use crate::id::{AccountId, WebhookId};
 use crate::json::Json;
 use crate::template::{Roots, Template};
 
-/// What an expression may read that is known before a run starts; anything else may decide only later.
-const LATER: [&str; 6] =
-    ["resources", "payload", "sync_job_run", "context", "previous_run_date", "tenant_id"];
-
 /// A destination that a run has, and the webhook behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivers {
@@ -84,7 +80,8 @@ impl SyncJob {
         let world = World { now, seed: 0 };
         let (mut found, mut problems) = (Vec::new(), Vec::new());
         for (index, node, destination) in self.destinations() {
-            match webhook(node, destination, args, &world) {
+            let condition = node.run_if.as_ref().filter(|run_if| self.decides_now(run_if));
+            match webhook(node, destination, condition, args, &world) {
                 Ok(Some(webhook)) => {
                     found.push(Delivers { destination: node.name.clone(), node: index, webhook });
                 }
@@ -96,6 +93,19 @@ impl SyncJob {
             }
         }
         Problems::none_of(problems).map(|()| found)
+    }
+
+    /// Whether all that an expression reads is known before a run starts: arguments, but for those that a request loops
+    /// on, which are seen one by one then.
+    fn decides_now(&self, expression: &Expression) -> bool {
+        let loops = || self.nodes.iter().filter_map(|node| node.request()?.loop_on.as_ref());
+        let is_known = |path: &Vec<String>| match path.as_slice() {
+            [root] => root == "args" && loops().next().is_none(),
+            [root, name, ..] => root == "args" && !loops().any(|looped| looped.contains(name)),
+            [] => false,
+        };
+        let reads = expression.reads();
+        !reads.everything && reads.paths.iter().all(is_known)
     }
 
     /// The webhooks that its destinations name as they stand, without placeholders.
@@ -120,8 +130,14 @@ impl SyncJob {
 
 type Told = Result<Option<WebhookId>, (String, String)>;
 
-fn webhook(node: &Node, destination: &Destination, args: &Json, world: &World) -> Told {
-    if let Some(run_if) = node.run_if.as_ref().filter(|run_if| decides_now(run_if)) {
+fn webhook(
+    node: &Node,
+    destination: &Destination,
+    condition: Option<&Expression>,
+    args: &Json,
+    world: &World,
+) -> Told {
+    if let Some(run_if) = condition {
         let input = Json::parse(&format!("{{\"args\":{args}}}")).unwrap_or_else(|_| Json::empty_object());
         match run_if.is_true(&input, world) {
             Ok(true) => {}
@@ -146,9 +162,4 @@ fn webhook(node: &Node, destination: &Destination, args: &Json, world: &World) -
     let webhook: Result<WebhookId, _> = text.parse();
     let webhook = webhook.map_err(|error| (error.to_string(), "give the id of a webhook".to_owned()))?;
     Ok(Some(webhook))
-}
-
-/// Whether arguments are all that an expression may read.
-fn decides_now(expression: &Expression) -> bool {
-    !LATER.iter().any(|name| expression.source().contains(name))
 }

@@ -1,19 +1,18 @@
 //! What a job's placeholders and expressions may speak of: arguments that it declares, records of nodes above, and the
 //! account's context, whose keys nobody knows here.
 
-use super::{Deletions, Generation, Input, Node, NodeKind, SyncJob};
+use super::readings::{Reading, readings};
+use super::{Deletions, Generation, Node, NodeKind, SyncJob};
 use crate::definition::check::Spot;
+use crate::expression::{Expression, Reads};
 use crate::nearest::nearest;
 use crate::template::Template;
 
 mod addresses;
-mod expression;
 mod joins;
 mod looping;
-mod readings;
 
-pub(super) use addresses::{ancestors, steps_naming};
-use readings::{Reading, readings};
+pub(super) use addresses::{ancestors, origins, record_addresses, steps_naming};
 
 /// The roots that a job's placeholders know; anything else is a key of the account's context.
 const ROOTS: [&str; 7] =
@@ -30,7 +29,7 @@ pub(super) fn check(root: &Spot<'_>, job: &SyncJob) -> bool {
         }
     }
     if let Some(expression) = &job.args_validation {
-        checker.arguments_of(&["args_validation".to_owned()], expression.source());
+        checker.arguments_of(&["args_validation".to_owned()], expression);
     }
     for index in 0..job.nodes.len() {
         checker.node(index);
@@ -69,7 +68,7 @@ impl References<'_, '_> {
                 Reading::Webhook(template) => self.webhook(&place, template),
                 Reading::Template(template) => self.template(&place, template, index, false),
                 Reading::OwnRecord(template) => self.template(&place, template, index, true),
-                Reading::Expression(expression) => self.expression(&place, expression.source(), index),
+                Reading::Expression(expression) => self.expression(&place, expression, index),
                 Reading::Loop(path) => {
                     if let Some(refusal) = looping::refusal(self.job, index, path) {
                         self.report(&place, &path.join("."), &refusal);
@@ -100,13 +99,7 @@ impl References<'_, '_> {
             path[0] == "resources"
                 && nodes.iter().any(|node| named(node) && matches!(node.kind, NodeKind::GetState { .. }))
         };
-        let reads = match &request.query {
-            Input::Tree(tree) => tree.paths().iter().any(|path| is_cell(path)),
-            Input::Expression(expression) => {
-                expression::reads(expression.source()).iter().any(|read| is_cell(&read.path))
-            }
-        };
-        reads.then(|| Refusal {
+        request.query.reads().paths.iter().any(|path| is_cell(path)).then(|| Refusal {
             message: "what is gone can't be told from a part of a list (one that begins at a state cell)"
                 .to_owned(),
             hint: "read the whole list, in a node of its own".to_owned(),
@@ -121,17 +114,15 @@ impl References<'_, '_> {
         }
     }
 
-    fn expression(&mut self, place: &[String], source: &str, index: usize) {
-        self.arguments_of(place, source);
-        for read in expression::reads(source) {
-            let shown = read.path.join(".");
-            let refusal = match read.path[0].as_str() {
+    fn expression(&mut self, place: &[String], expression: &Expression, index: usize) {
+        self.arguments_of(place, expression);
+        for path in &expression.reads().paths {
+            let shown = path.join(".");
+            let refusal = match path[0].as_str() {
                 "credentials" => Some(secret(&shown)),
-                "resources" if read.path.len() > 1 => {
-                    Judge(self.job).record(&read.path, &shown, index, false)
-                }
+                "resources" if path.len() > 1 => Judge(self.job).record(path, &shown, index, false),
                 "args" | "resources" => None,
-                root if read.path.len() > 1 && !Judge(self.job).is_added(root, index) => {
+                root if path.len() > 1 && !Judge(self.job).is_added(root, index) => {
                     nearest(root, ["args", "resources"]).map(|near| Refusal {
                         message: format!("{shown} means nothing in a job"),
                         hint: format!("did you mean {near:?}?"),
@@ -140,16 +131,16 @@ impl References<'_, '_> {
                 _ => None,
             };
             if let Some(refusal) = refusal {
-                self.report(place, &read.text, &refusal);
+                self.report(place, &as_written(expression, path), &refusal);
             }
         }
     }
 
     /// Checks the arguments that an expression reads.
-    fn arguments_of(&mut self, place: &[String], source: &str) {
-        for read in expression::reads(source).into_iter().filter(|read| read.path[0] == "args") {
-            if let Some(refusal) = Judge(self.job).argument(&read.path, &read.path.join(".")) {
-                self.report(place, &read.text, &refusal);
+    fn arguments_of(&mut self, place: &[String], expression: &Expression) {
+        for path in expression.reads().paths.iter().filter(|path| path[0] == "args") {
+            if let Some(refusal) = Judge(self.job).argument(path, &path.join(".")) {
+                self.report(place, &as_written(expression, path), &refusal);
             }
         }
     }
@@ -303,6 +294,15 @@ impl Judge<'_> {
     }
 }
 
+/// The part of a path that an expression's text shows: steps may stand apart in it, and in quotes.
+fn as_written(expression: &Expression, path: &[String]) -> String {
+    let beginnings = (1..=path.len()).rev().map(|steps| path[..steps].join("."));
+    let named = path.get(1).into_iter().cloned();
+    let (whole, root): (Vec<String>, Vec<String>) = beginnings.partition(|text| text.contains('.'));
+    let mut found = whole.into_iter().chain(named).chain(root);
+    found.find(|text| expression.source().contains(text.as_str())).unwrap_or_default()
+}
+
 fn secret(shown: &str) -> Refusal {
     Refusal {
         message: format!("{shown} is a secret, and jobs never see secrets"),
@@ -319,25 +319,20 @@ fn state_member(node: &Node, member: Option<&String>, shown: &str) -> Option<Ref
 }
 
 impl SyncJob {
-    /// Whether the job mentions the argument `name` anywhere.
+    /// Whether the job mentions the argument `name` anywhere, or may read it with all others.
     pub(super) fn mentions_argument(&self, name: &str) -> bool {
-        let in_template = |template: &Template| {
-            template
-                .paths()
-                .iter()
-                .any(|path| path[0] == "args" && path.get(1).is_none_or(|step| step == name))
+        let mentions = |reads: &Reads| {
+            let named = |path: &Vec<String>| path[0] == "args" && path.get(1).is_none_or(|step| step == name);
+            reads.everything || reads.paths.iter().any(named)
         };
+        // A bare name may be an argument where a request loops on it.
+        let loops = |reading: &Reading<'_>| matches!(reading, Reading::Loop([bare]) if bare == name);
         let in_node = |node: &Node| {
-            readings(node).into_iter().any(|(_, reading)| match reading {
-                Reading::Webhook(template) | Reading::Template(template) | Reading::OwnRecord(template) => {
-                    in_template(template)
-                }
-                Reading::Expression(expression) => expression.source().contains(name),
-                Reading::Loop(path) => path.last().is_some_and(|step| step == name),
-            })
+            readings(node).iter().any(|(_, reading)| loops(reading) || mentions(&reading.reads()))
         };
-        [&self.mutex_key, &self.state_key].into_iter().flatten().any(in_template)
-            || self.args_validation.as_ref().is_some_and(|expression| expression.source().contains(name))
+        let keys = [&self.mutex_key, &self.state_key].into_iter().flatten();
+        keys.map(|key| Reading::Template(key).reads()).any(|reads| mentions(&reads))
+            || self.args_validation.as_ref().is_some_and(|expression| mentions(expression.reads()))
             || self.nodes.iter().any(in_node)
     }
 

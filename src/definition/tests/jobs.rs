@@ -204,6 +204,30 @@ fn destinations_choose_webhooks_from_arguments() {
     assert!(!self::job("graph-15-without-destinations").has_destinations());
 }
 
+/// Only what arguments alone decide is decided when a run is accepted.
+#[test]
+fn a_condition_leaves_a_destination_out_when_arguments_decide_it() {
+    let left_out = |run_if: &str, args: &str| {
+        let body = serde_json::json!({
+            "id": "j", "integration_name": "helpdesk",
+            "args_schema": {"eu": {"type": "boolean"}, "resources": {"type": "string"}, "users": {"type": "array"}},
+            "resources": [
+                {"name": "users", "type": "request", "resource": "users", "loop_on": "args.users"},
+                {"name": "out", "type": "destination", "config": {"id": "w"}, "resources_to_persist": ["users"],
+                 "run_if": run_if},
+            ],
+        });
+        let job = SyncJob::from_document(&Document::new(Kind::SyncJob, &body).unwrap()).unwrap();
+        job.webhooks(&Json::parse(args).unwrap(), Millis(0)).unwrap().is_empty()
+    };
+    assert!(left_out("args.eu", r#"{"eu":false}"#) && !left_out("args.eu", r#"{"eu":true}"#));
+    assert!(left_out("args.resources = 'all'", "{}"), "an argument may be called like anything");
+    assert!(!left_out("region = 'eu'", "{}"), "a key of the account's context");
+    assert!(!left_out("args.users = 'a'", r#"{"users":["a"]}"#), "an element of a loop");
+    assert!(!left_out("$keys(args)[0] = 'x'", "{}"), "all arguments, of which a request loops on one");
+    assert!(!left_out("$count($.*) = 0", "{}") && !left_out("$count(payload.records) > 5", "{}"));
+}
+
 /// Every member of every job, taken out or replaced by what may not stand there: each is read or refused with words.
 #[test]
 fn whatever_is_written_is_read_or_refused_with_words() {

@@ -2,7 +2,7 @@
 
 use super::{WORLD, compute};
 use crate::clock::Millis;
-use crate::expression::{Expression, World};
+use crate::expression::{Expression, Reads, World};
 use crate::json::Json;
 
 #[test]
@@ -65,6 +65,14 @@ const READS: &[(&str, &str)] = &[
     ("a.$uppercase", "a"),
     ("$now()", ""),
     ("$dtFromIso(at).toISO()", "at"),
+    ("$exists(args.a) and args.\"b\" > 1", "args.a args.b"),
+    ("($x := args.a; $x + args . b)", "args.a args.b"),
+    ("args.a in ['args.c', \"args.d\"] /* args.e */", "args.a"),
+    ("$match(args.a, /args.b/)", "args.a"),
+    ("args.a * args.b % args.c", "args.a args.b args.c"),
+    ("resources.a - b", "resources.a b"),
+    ("a[args.x = 1].(args.y)", "a.args.x a.args.y"),
+    ("$map(a, function($r) { args.x & $r.args.z })", "a args.x"),
     ("$", "*"),
     ("$$", "*"),
     ("*", "*"),
@@ -81,10 +89,9 @@ const READS: &[(&str, &str)] = &[
 fn what_an_expression_reads_is_told() {
     for (source, expected) in READS {
         let expression = Expression::parse(source).unwrap();
-        let told = match expression.paths() {
-            None => "*".to_owned(),
-            Some(paths) => paths.iter().map(|path| path.join(".")).collect::<Vec<_>>().join(" "),
-        };
+        let Reads { paths, everything } = expression.reads();
+        let paths = paths.iter().map(|path| path.join("."));
+        let told = paths.chain(everything.then(|| "*".to_owned())).collect::<Vec<_>>().join(" ");
         assert_eq!(told, *expected, "{source}");
     }
 }

@@ -163,10 +163,7 @@ pub(super) fn fit(fields: &Fields<'_>, request: &Request) -> bool {
     };
     let name = if fields.get("changes").is_some() { "changes" } else { "delete_tracking" };
     let Some(spot) = fields.get(name) else { return true };
-    let since = |input: &Input| match input {
-        Input::Tree(tree) => tree.paths().iter().any(|path| path[0] == "previous_run_date"),
-        Input::Expression(expression) => expression.source().contains("previous_run_date"),
-    };
+    let since = |input: &Input| input.reads().paths.iter().any(|path| path[0] == "previous_run_date");
     let partly = if request.incremental.is_some() {
         "with incremental"
     } else if since(&request.query) || request.body.as_ref().is_some_and(since) {

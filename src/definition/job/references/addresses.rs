@@ -47,31 +47,48 @@ pub(super) fn shown(nodes: &[Node], index: usize) -> String {
     }
 }
 
+/// The paths that name the node at `index` for those below: for added context its own name.
 fn addresses(nodes: &[Node], index: usize) -> Vec<Vec<&str>> {
+    match nodes.get(index) {
+        Some(node) if matches!(node.kind, NodeKind::AddContext { .. }) => vec![vec![node.name.as_str()]],
+        Some(_) | None => record_addresses(nodes, index),
+    }
+}
+
+/// The paths (after `resources`) under which the records of the node at `index` are found.
+pub(in super::super) fn record_addresses(nodes: &[Node], index: usize) -> Vec<Vec<&str>> {
+    let mut found: Vec<Vec<&str>> = Vec::new();
+    for origin in origins(nodes, index) {
+        let node = &nodes[origin];
+        found.extend(node.request().map(|request| request.resource.split('/').collect()));
+        found.push(vec![node.name.as_str()]);
+    }
+    found
+}
+
+/// The nodes that records of the one at `index` were made by, the last first: records keep what they were called by, up
+/// to the requests that they came from.
+pub(in super::super) fn origins(nodes: &[Node], index: usize) -> Vec<usize> {
     let mut found = Vec::new();
     let mut seen = vec![false; nodes.len()];
     let mut queue = unseen(&[index], &mut seen);
     let mut next = 0;
     while let Some(&here) = queue.get(next) {
         next += 1;
-        let Some(node) = nodes.get(here) else { continue };
+        let node = &nodes[here];
         let passes = match &node.kind {
-            NodeKind::Request(request) => {
-                found.push(request.resource.split('/').collect());
-                found.push(vec![node.name.as_str()]);
-                false
-            }
             NodeKind::Transform { .. } | NodeKind::Spool { .. } => {
-                found.push(vec![node.name.as_str()]);
+                found.push(here);
                 true
             }
-            // Records pass it untouched: below it they are those of the node above, and its name is what it adds.
-            NodeKind::AddContext { .. } if here != index => true,
-            NodeKind::AddContext { .. }
-            | NodeKind::GetState { .. }
-            | NodeKind::UpdateState { .. }
-            | NodeKind::DeleteState { .. } => {
-                found.extend((here == index).then(|| vec![node.name.as_str()]));
+            NodeKind::Request(_) => {
+                found.push(here);
+                false
+            }
+            // Records pass it untouched.
+            NodeKind::AddContext { .. } => true,
+            NodeKind::GetState { .. } | NodeKind::UpdateState { .. } | NodeKind::DeleteState { .. } => {
+                found.extend((here == index).then_some(here));
                 false
             }
             NodeKind::Destination(_) | NodeKind::Event(_) => false,

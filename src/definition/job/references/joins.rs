@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::super::readings::{Reading, readings};
 use super::super::{Node, NodeKind, SyncJob};
-use super::readings::{Reading, readings};
-use super::{Refusal, ancestors, expression, steps_naming};
+use super::{Refusal, ancestors, steps_naming};
 
 /// Why a node may not use what it uses: records of two nodes of which neither is above the other. A transform may, when
 /// both are spools.
@@ -41,13 +41,9 @@ fn used(job: &SyncJob, index: usize) -> BTreeSet<usize> {
     let above = ancestors(&job.nodes, index);
     let mut used = BTreeSet::new();
     for (_, reading) in readings(&job.nodes[index]) {
-        let paths: Vec<Vec<String>> = match reading {
-            Reading::Template(template) => template.paths(),
-            Reading::Loop(path) => vec![path.to_vec()],
-            Reading::Expression(expression) => {
-                expression::reads(expression.source()).into_iter().map(|read| read.path).collect()
-            }
+        let paths = match reading {
             Reading::OwnRecord(_) | Reading::Webhook(_) => Vec::new(),
+            Reading::Template(_) | Reading::Loop(_) | Reading::Expression(_) => reading.reads().paths,
         };
         for path in paths.iter().filter(|path| path[0] == "resources") {
             let named = |above: &&usize| steps_naming(&job.nodes, **above, &path[1..]).is_some();

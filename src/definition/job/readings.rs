@@ -1,7 +1,7 @@
 //! Everything in a node that reads something, and where it stands.
 
-use super::super::{Input, Node, NodeKind, Request};
-use crate::expression::Expression;
+use super::{Input, Node, NodeKind, Request};
+use crate::expression::{Expression, Reads};
 use crate::template::{Template, Tree};
 
 /// What reads.
@@ -14,6 +14,44 @@ pub(super) enum Reading<'n> {
     Expression(&'n Expression),
     /// The path of a list.
     Loop(&'n [String]),
+}
+
+impl Reading<'_> {
+    /// What it reads.
+    pub(super) fn reads(&self) -> Reads {
+        let paths = match self {
+            Self::Template(template) | Self::OwnRecord(template) | Self::Webhook(template) => {
+                template.paths()
+            }
+            Self::Loop(path) => vec![path.to_vec()],
+            Self::Expression(expression) => return expression.reads().clone(),
+        };
+        Reads { paths, everything: false }
+    }
+}
+
+impl Node {
+    /// What all its fields read.
+    pub fn reads(&self) -> Reads {
+        let mut reads = Reads::default();
+        readings(self).iter().for_each(|(_, reading)| reads.add(&reading.reads()));
+        reads
+    }
+
+    /// Whether anything in it is computed by an expression, which takes processor time.
+    pub fn computes(&self) -> bool {
+        readings(self).iter().any(|(_, reading)| matches!(reading, Reading::Expression(_)))
+    }
+}
+
+impl Input {
+    /// What it reads.
+    pub(super) fn reads(&self) -> Reads {
+        match self {
+            Self::Tree(tree) => Reads { paths: tree.paths(), everything: false },
+            Self::Expression(expression) => expression.reads().clone(),
+        }
+    }
 }
 
 type Found<'n> = Vec<(Vec<String>, Reading<'n>)>;
