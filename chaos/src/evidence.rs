@@ -157,7 +157,7 @@ pub(crate) struct Evidence {
     /// The random graphs, by their job's id.
     pub(crate) graphs: BTreeMap<String, Graph>,
     /// What the state cells of graphs hold at the end, by (job, account).
-    pub(crate) cells: BTreeMap<(String, String), Option<String>>,
+    pub(crate) cells: BTreeMap<(String, String), BTreeMap<String, String>>,
     /// Which process had a run under an epoch.
     pub(crate) owners: BTreeMap<(String, u64), u32>,
     /// What the runs' own logs say, by run.

@@ -69,9 +69,9 @@ pub(crate) async fn graphs(client: &Client, graphs: &[Graph], evidence: &mut Evi
         for account in (0..graph::ACCOUNTS).map(graph::account).filter(|_| graph.has_state) {
             let namespace = definition::state_key(graph, &account);
             let cells = client.cells(&namespace).await?;
-            let cell = cells.iter().find(|cell| cell["key"] == graph::CELL);
-            let value = cell.map(|cell| cell["value"].as_str().unwrap_or_default().to_owned());
-            evidence.cells.insert((graph.name.clone(), account), value);
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let cells = cells.iter().map(|cell| (text(&cell["key"]), text(&cell["value"]))).collect();
+            evidence.cells.insert((graph.name.clone(), account), cells);
         }
         evidence.graphs.insert(graph.name.clone(), graph.clone());
     }

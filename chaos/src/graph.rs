@@ -18,6 +18,8 @@ pub(crate) use draw::of_seed;
 pub(crate) const ACCOUNTS: usize = 3;
 /// The name of the state cell of jobs that have one.
 pub(crate) const CELL: &str = "last";
+/// The name of the state cell that each of their runs writes when it starts and deletes when it ends, however it ends.
+pub(crate) const CELL_OF_RUN: &str = "begun";
 /// What a run finds in the cell when none was before it.
 pub(crate) const CELL_EMPTY: &str = "none";
 /// Levels that a recursion goes down to below a record; the source's records have fewer.
@@ -33,7 +35,7 @@ pub(crate) struct Graph {
     pub(crate) nodes: Vec<Node>,
     /// Where records go; without any they go to the run's webhook.
     pub(crate) sinks: Vec<Sink>,
-    /// It reads a state cell first, and writes it when it is complete.
+    /// It reads a state cell first, and writes it when it is complete; another one it holds while it runs.
     pub(crate) has_state: bool,
 }
 

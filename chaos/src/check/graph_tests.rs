@@ -1,11 +1,12 @@
 //! The rules about graphs, each shown a history that keeps its promise and one that breaks it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::check;
 use crate::evidence::{Delivery, Evidence, Fetch, Page, Run};
 use crate::graph::oracle::Expected;
-use crate::graph::{Asks, CELL_EMPTY, Graph, Kind, Node, Request};
+use crate::graph::{Asks, CELL, CELL_EMPTY, CELL_OF_RUN, Graph, Kind, Node, Request};
 
 const ACCOUNT: &str = "graph-0";
 const HOOK: &str = "hook-0";
@@ -85,7 +86,8 @@ impl History {
         }
         self.send(run, "completed", None, None);
         self.before = run.to_owned();
-        self.evidence.cells.insert((self.graph.name.clone(), ACCOUNT.to_owned()), Some(run.to_owned()));
+        let cells = BTreeMap::from([(CELL.to_owned(), run.to_owned())]);
+        self.evidence.cells.insert((self.graph.name.clone(), ACCOUNT.to_owned()), cells);
         self.evidence.runs.insert(
             run.to_owned(),
             Run {
@@ -211,7 +213,13 @@ fn a_list_that_is_not_asked_for_or_should_not_be_is_found() {
 #[test]
 fn a_cell_of_somebody_else_is_found() {
     finds("state: a cell holds", tracked(), |evidence| {
-        evidence.cells.values_mut().for_each(|cell| *cell = Some("r".to_owned()));
+        let cells = evidence.cells.values_mut();
+        cells.for_each(|cells| *cells = BTreeMap::from([(CELL.to_owned(), "r".to_owned())]));
+    });
+    finds("state: what a run deletes", tracked(), |evidence| {
+        for cells in evidence.cells.values_mut() {
+            cells.insert(CELL_OF_RUN.to_owned(), "r".to_owned());
+        }
     });
     finds("state: a run finds", tracked(), |evidence| {
         let last = evidence.fetches.last_mut().expect("a fetch");

@@ -7,7 +7,7 @@ use super::graphs::timeline;
 use super::{Chains, Findings, story};
 use crate::evidence::{At, Delivery, Evidence, Run};
 use crate::graph::oracle::Expected;
-use crate::graph::{CELL_EMPTY, Graph};
+use crate::graph::{CELL, CELL_EMPTY, CELL_OF_RUN, Graph};
 
 pub(super) fn check(evidence: &Evidence, chains: &Chains<'_>, findings: &mut Findings) {
     for ((job, account), runs) in series(evidence, chains) {
@@ -74,7 +74,17 @@ fn state(evidence: &Evidence, graph: &Graph, account: &str, runs: &[&Run], findi
         findings.graphs.cells += 1;
         before = &run.id;
     }
-    let holds = evidence.cells.get(&(graph.name.clone(), account.to_owned())).and_then(Option::as_deref);
+    let cells = evidence.cells.get(&(graph.name.clone(), account.to_owned()));
+    let holds = cells.and_then(|cells| cells.get(CELL)).map(String::as_str);
+    if let Some(run) = cells.and_then(|cells| cells.get(CELL_OF_RUN)) {
+        let what =
+            format!("the cell that run {run} of {} for {account} held while it ran is there", graph.name);
+        findings.violate(
+            "state: what a run deletes when it ends is gone",
+            Some(run),
+            story(evidence, &what, &[], At::ZERO),
+        );
+    }
     if holds.unwrap_or(CELL_EMPTY) != before {
         let what = format!(
             "the cell of {} for {account} holds {holds:?}, and the last run to complete left {before:?}",

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Asks, Batch, CELL, CELL_EMPTY, Graph, Kind, Node, RECURSION_MAX, Request, Sink, Transform};
+use super::{
+    Asks, Batch, CELL, CELL_EMPTY, CELL_OF_RUN, Graph, Kind, Node, RECURSION_MAX, Request, Sink, Transform,
+};
 use super::{hooks, ids, is_full};
 
 /// The condition of what only runs in the mode `full` do.
@@ -40,11 +42,20 @@ pub(crate) fn job(graph: &Graph) -> Value {
     }
     nodes.extend(graph.nodes.iter().map(|node| self::node(graph, node)));
     if graph.has_state {
-        nodes.push(json!({ "name": "done", "type": "event", "config": { "name": "complete" } }));
-        nodes.push(json!({
-            "name": "save", "type": "update_state", "depends_on": "done",
-            "config": { "key": CELL, "value": "{{sync_job_run.id}}" },
-        }));
+        let holds = |name: &str, event: &str, kind: &str, key: &str| {
+            let mut config = json!({ "key": key });
+            if kind == "update_state" {
+                config["value"] = json!("{{sync_job_run.id}}");
+            }
+            json!({ "name": name, "type": kind, "depends_on": event, "config": config })
+        };
+        for moment in ["start", "complete", "error"] {
+            nodes.push(json!({ "name": moment, "type": "event", "config": { "name": moment } }));
+        }
+        nodes.push(holds("hold", "start", "update_state", CELL_OF_RUN));
+        nodes.push(holds("save", "complete", "update_state", CELL));
+        nodes.push(holds("drop", "complete", "delete_state", CELL_OF_RUN));
+        nodes.push(holds("drop-failed", "error", "delete_state", CELL_OF_RUN));
     }
     nodes.extend(graph.sinks.iter().enumerate().map(|(number, sink)| self::sink(graph, number, sink)));
     let hook = json!({ "type": "string", "format": "webhook_id", "required": true });

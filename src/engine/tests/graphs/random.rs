@@ -18,7 +18,7 @@ fn random_graph(random: &mut u64) -> Vec<Node> {
         let name = format!("n{index}");
         let parent = (index > 0 && draw(random, 10) < 7).then(|| draw(random, index as u64) as usize);
         let parent = parent.filter(|parent| depths[*parent] < DEPTH_MAX);
-        let new = match (parent, draw(random, 12)) {
+        let new = match (parent, draw(random, 13)) {
             (Some(parent), 0 | 1) => transform(&name, parent, &random_expression(random, &nodes[parent])),
             (Some(parent), 2) => {
                 let source =
@@ -54,6 +54,11 @@ fn random_graph(random: &mut u64) -> Vec<Node> {
                     Input::Expression(expression(&format!("$count(resources.{})", nodes[parent].name)));
                 node(&name, &[parent], NodeKind::UpdateState { key: template(&name), value })
             }
+            (Some(parent), 9) => {
+                // Its own cell, one that another node may write, or one that nobody knows.
+                let cell = [&nodes[parent].name, "cell", &name][draw(random, 3) as usize].to_owned();
+                node(&name, &[parent], NodeKind::DeleteState { key: template(&cell) })
+            }
             (None, 6) => node(&name, &[], NodeKind::Event(Moment::Start)),
             (parent, _) => random_request(random, &name, index, parent, &nodes),
         };
@@ -61,21 +66,39 @@ fn random_graph(random: &mut u64) -> Vec<Node> {
         depths.push(above + usize::from(new.request().is_some()));
         nodes.push(new);
     }
-    if draw(random, 3) == 0 {
-        let event = nodes.len();
-        nodes.push(node("done", &[], NodeKind::Event(Moment::Complete)));
-        let value = Input::Tree(tree(r#"{"status":"{{sync_job_run.status}}"}"#));
-        nodes.push(node("keep", &[event], NodeKind::UpdateState { key: template("end"), value }));
+    for (moment, name) in [(Moment::Complete, "done"), (Moment::Error, "failed")] {
+        if draw(random, 3) == 0 {
+            random_end(random, moment, name, &mut nodes);
+        }
     }
-    if draw(random, 3) == 0 {
+    for hook in 0..draw(random, 3) {
         let takes: Vec<usize> = (0..count).filter(|_| draw(random, 3) > 0).collect();
-        let mut sink = destination("sink", "hook0", &takes);
+        let mut sink = destination(&format!("sink{hook}"), &format!("hook{hook}"), &takes);
         if draw(random, 2) == 0 {
             sink.run_if = Some(expression("$count(payload.records) != 2"));
+        }
+        if let NodeKind::Destination(destination) = &mut sink.kind
+            && draw(random, 3) == 0
+        {
+            let source = r#"payload.records[n != 3].{"id": id & "@", "of": $count(%.%.records)}"#;
+            destination.expression = Some(expression(source));
         }
         nodes.push(sink);
     }
     nodes
+}
+
+/// What is done when a run ends so: a cell is written, deleted, or told of a last page.
+fn random_end(random: &mut u64, moment: Moment, name: &str, nodes: &mut Vec<Node>) {
+    let event = nodes.len();
+    nodes.push(node(name, &[], NodeKind::Event(moment)));
+    let value = Input::Tree(tree(r#"{"status":"{{sync_job_run.status}}"}"#));
+    let step = match draw(random, 3) {
+        0 => NodeKind::UpdateState { key: template("end"), value },
+        1 => NodeKind::DeleteState { key: template("cell") },
+        _ => NodeKind::Request(Box::new(request("late"))),
+    };
+    nodes.push(node(&format!("{name}-step"), &[event], step));
 }
 
 fn random_expression(random: &mut u64, parent: &Node) -> String {
@@ -92,12 +115,20 @@ fn random_request(random: &mut u64, name: &str, index: usize, parent: Option<usi
     let mut asked = Request { concurrency: 1 + draw(random, 3) as u16, ..request(&format!("r{index}")) };
     asked.persist = draw(random, 4) > 0;
     if let Some(parent) = parent.filter(|_| draw(random, 5) > 0) {
-        asked.query = for_parent(&format!("resources.{}.id?:none", nodes[parent].name));
+        let adds = matches!(nodes[parent].kind, NodeKind::AddContext { .. });
+        let member = if adds { format!("c{parent}") } else { "id".to_owned() };
+        let name = &nodes[parent].name;
+        asked.query = for_parent(&format!("resources.{name}.{member}?:none"));
     }
-    match draw(random, 9) {
+    match draw(random, 10) {
         0 => {
             asked.loop_on = Some(vec!["args".into(), "users".into()]);
             asked.query = for_parent("args.users");
+        }
+        7 if let Some(parent) = parent => {
+            let path = ["resources", &nodes[parent].name, "tags"].map(str::to_owned);
+            asked.query = for_parent(&path.join("."));
+            asked.loop_on = Some(path.to_vec());
         }
         1 => {
             asked.recurse = Some(Recurse {
