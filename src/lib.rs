@@ -52,6 +52,7 @@
 //! 12. No secret leaves: not in logs, events, API answers or errors, and not in clear in Redis.
 
 pub mod api;
+mod aside;
 pub mod backoff;
 pub mod clock;
 pub mod definition;

@@ -2,8 +2,8 @@
 //!
 //! A request goes this way: `request` composes it (`scope`, `params`, `address`, `authorization`,
 //! `pagination`), `exchange` sends it, `body` reads the answer up to a limit, `page` and `decode` find the
-//! records in it as slices (`select`), and `pagination` tells the next page. An answer that is no page is
-//! judged by `status` and `rate_limit`. This file tries again, and makes of the last `failure` what the
+//! records in it as slices (`select`; `lines` makes JSON of other formats), and `pagination` tells the next page. An
+//! answer that is no page is judged by `status` and `rate_limit`, and any answer by what the API tells itself (`told`). This file tries again, and makes of the last `failure` what the
 //! engine gets, cleaned by `secrets`.
 //!
 //! The room knows neither runs nor webhooks; it never waits out a rate limit, and keeps nothing between two
@@ -15,6 +15,7 @@ mod body;
 mod decode;
 mod exchange;
 mod failure;
+mod lines;
 mod link_header;
 mod pace;
 mod page;
@@ -26,6 +27,7 @@ mod scope;
 mod secrets;
 mod select;
 mod status;
+mod told;
 
 #[cfg(test)]
 mod testing;
@@ -131,7 +133,7 @@ impl Source for HttpSource {
             let what = "the integration declares no such method; add it, or mend the job";
             return Err(self.reported(Failure::permanent("unknown_method", what), request, None));
         };
-        let prepared = request::prepare(integration, account, method, request, self.secrets.clone())
+        let prepared = request::prepare(account, method, request, self.secrets.clone())
             .map_err(|failure| self.reported(failure, request, None))?;
         // A cursor that works once must not be spent on a page that is then let go.
         if !method.replayable && !room.grow(method.page_bytes_max.min(self.http.page_bytes_max)) {

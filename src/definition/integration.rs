@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::check::Checker;
 use super::document::Document;
 use super::problem::Problems;
+use crate::expression::Expression;
 use crate::id::IntegrationName;
 use crate::template::{Template, Tree};
 
@@ -115,7 +116,7 @@ pub enum OnUnauthorized {
 }
 
 /// How a failed request is tried again: at once a few times, then by parking the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Tries of one request before the run parks; at least 1.
     pub attempts: u32,
@@ -125,6 +126,8 @@ pub struct RetryPolicy {
     pub max: Duration,
     /// How long an outage may last, parked, before it becomes an error of the request.
     pub outage_budget: Duration,
+    /// Statuses that are tried again like a 5xx, beside those that always are.
+    pub statuses: Vec<u16>,
 }
 
 impl Default for RetryPolicy {
@@ -134,6 +137,7 @@ impl Default for RetryPolicy {
             base: Duration::from_millis(500),
             max: Duration::from_secs(10),
             outage_budget: Duration::from_secs(3600),
+            statuses: Vec::new(),
         }
     }
 }
@@ -146,6 +150,10 @@ pub struct RateLimitRule {
     pub statuses: Vec<u16>,
     /// A header that says when the limit is over.
     pub reset_header: Option<ResetHeader>,
+    /// Further answers that are one: where this is true; sees `status`, `headers` and `data`.
+    pub is_limited: Option<Expression>,
+    /// Gives the seconds that such an answer asks to wait.
+    pub retry_after: Option<Expression>,
     /// The wait when the source gives no hint.
     pub default_wait: Duration,
     /// The longest single wait that is believed; a longer hint is cut to it.
@@ -157,6 +165,8 @@ impl Default for RateLimitRule {
         Self {
             statuses: vec![429],
             reset_header: None,
+            is_limited: None,
+            retry_after: None,
             default_wait: Duration::from_secs(30),
             max_wait: Duration::from_secs(3600),
         }
@@ -188,6 +198,10 @@ pub enum ResetUnit {
 pub struct Method {
     /// `get`, `post`, `put`, `patch` or `delete`, upper case (`GET`).
     pub http_method: String,
+    /// Origin and path prefix: the integration's, or its own.
+    pub base_url: Template,
+    /// How it is authenticated: as the integration says, or on its own.
+    pub authorization: Authorization,
     /// Appended to the base URL. Placeholders see `id`, `query`, `body`, context and credentials.
     pub path: Template,
     /// Headers sent with every request: name (lower case) and value.
@@ -196,14 +210,24 @@ pub struct Method {
     pub query: Tree,
     /// How an array becomes query parameters.
     pub query_array: QueryArray,
-    /// A JSON body sent with every request; the job's own is merged over it.
+    /// A body sent with every request; the job's own is merged over it.
     pub body: Option<Tree>,
+    /// How the body is written.
+    pub body_format: BodyFormat,
+    /// Whether the job's query goes into the body, and not into the address.
+    pub query_in_body: bool,
+    /// How an answer is written.
+    pub answer_format: AnswerFormat,
+    /// What of an answer means an error, whatever its status says; sees `status`, `headers` and `data`.
+    pub error_expression: Option<Expression>,
     /// Where the records are in the response; empty for the whole body.
     pub response_path: Vec<String>,
     /// Whether an absent `response_path` means an empty list rather than an error.
     pub missing_is_empty: bool,
     /// How a list continues.
     pub pagination: Pagination,
+    /// What ends it, beside what its pagination says.
+    pub ends: Ends,
     /// Whether a page can be fetched again with the same cursor (rule 6).
     pub replayable: bool,
     /// The longest time one request may take, body included.
@@ -214,6 +238,28 @@ pub struct Method {
     pub page_records_max: usize,
     /// The most pages one list may have.
     pub pages_max: u32,
+}
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BodyFormat {
+    /// JSON.
+    #[default]
+    Json,
+    /// As a form: `a=1&b[]=2`.
+    Form,
+}
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AnswerFormat {
+    /// JSON.
+    #[default]
+    Json,
+    /// A record in each line, as JSON (<https://github.com/ndjson/ndjson-spec>).
+    NdJson,
+    /// A record in each line (RFC 4180); the first line names the members.
+    Csv,
 }
 
 /// How an array becomes query parameters.
@@ -258,6 +304,56 @@ pub enum Pagination {
         /// The page's size.
         limit: Option<Limit>,
     },
+    /// The list is read from an offset on, by the headers `Range` and `Content-Range` (RFC 9110, section 14, with a unit
+    /// of the source's own).
+    Range {
+        /// What is counted, such as `items`.
+        unit: String,
+        /// Records a page.
+        size: u64,
+    },
+    /// Expressions make the parameters of each page.
+    Dynamic {
+        /// Gives those of the first page; sees `query` and `body`.
+        first: Option<Expression>,
+        /// Gives those of the page after; sees `paginationValues`, and the answer's `body`, `headers` and `count`.
+        next: Expression,
+        /// Where they are sent.
+        send_in: SendIn,
+    },
+}
+
+/// What ends a list, beside what its pagination says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// Where the answer tells whether there is more. It decides.
+    pub told: Option<Told>,
+    /// Whether a numbered list goes on after a page that is shorter than what was asked for, up to an empty one.
+    pub only_when_empty: bool,
+    /// Statuses by which a page after the first one says that there is none.
+    pub statuses: Vec<u16>,
+}
+
+/// Where an answer's body tells whether there is more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// True when there is.
+    HasNext(Vec<String>),
+    /// True when there is not.
+    IsLast(Vec<String>),
+    /// The number of records of the whole list.
+    Records(Vec<String>),
+    /// The number of its pages.
+    Pages(Vec<String>),
+}
+
+impl Told {
+    /// Where in the body.
+    pub fn path(&self) -> &[String] {
+        match self {
+            Self::HasNext(path) | Self::IsLast(path) | Self::Records(path) | Self::Pages(path) => path,
+        }
+    }
 }
 
 /// Pagination by a cursor.
@@ -271,8 +367,6 @@ pub struct CursorPagination {
     pub param: String,
     /// Where the token is sent.
     pub send_in: SendIn,
-    /// A boolean in the body that says whether there is a next page; where declared it decides.
-    pub has_next_path: Option<Vec<String>>,
     /// The page's size.
     pub limit: Option<Limit>,
 }
@@ -284,6 +378,8 @@ pub enum CursorSource {
     Body(Vec<String>),
     /// In the header of this name, lower case.
     Header(String),
+    /// In the page's last record, at this path.
+    LastRecord(Vec<String>),
 }
 
 /// Where a parameter is sent.

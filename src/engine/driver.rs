@@ -14,6 +14,7 @@ use super::seam::{
     Courier, Delivery, Entry, FetchError, FetchErrorKind, FetchRequest, Journal, JournalError, LogLine,
     Notice, Page, SendGuard, Source, Verdict,
 };
+use crate::aside::aside;
 use crate::json::Json;
 use crate::run::Outcome;
 
@@ -205,12 +206,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
             return think(machine);
         }
         let _permit = self.evaluations.acquire().await;
-        let flavor = tokio::runtime::Handle::current().runtime_flavor();
-        if flavor == tokio::runtime::RuntimeFlavor::MultiThread {
-            tokio::task::block_in_place(|| think(machine))
-        } else {
-            think(machine)
-        }
+        aside(|| think(machine))
     }
 
     /// Begins what will be asked for next, beside `now`, which is being asked for; what was begun before and will not be

@@ -3,14 +3,14 @@
 
 use url::{Position, Url};
 
-use crate::definition::Integration;
 use crate::definition::integration::Method;
 use crate::source::failure::Failure;
 use crate::source::scope::{BaseScope, PathScope, RequestScope};
+use crate::template::Template;
 
-/// The integration's base URL for this account.
-pub(super) fn base(integration: &Integration, scope: &RequestScope<'_>) -> Result<Url, Failure> {
-    let text = integration.base_url.text(&BaseScope(scope)).map_err(|error| {
+/// A base URL for this account.
+pub(super) fn base(base_url: &Template, scope: &RequestScope<'_>) -> Result<Url, Failure> {
+    let text = base_url.text(&BaseScope(scope)).map_err(|error| {
         let what = format!("base_url can't be filled in: {error}; set the value in the account's context");
         Failure::permanent("template_error", what)
     })?;
@@ -107,17 +107,16 @@ fn has_userinfo(url: &Url) -> bool {
 mod tests {
     use super::*;
     use crate::engine::seam::FetchRequest;
-    use crate::source::testing::{account, integration, method, request};
+    use crate::source::testing::{account, method, request};
     use crate::template::Template;
 
     fn address(base_url: &str, path: &str, context: &str, request: &FetchRequest) -> Result<String, String> {
-        let mut integration = integration("http://unused");
-        integration.base_url = Template::parse(base_url).unwrap();
+        let base_url = Template::parse(base_url).unwrap();
         let mut method = method();
         method.path = Template::parse(path).unwrap();
         let account = account(context, &[("token", "t0k3n")]);
         let scope = RequestScope { request, account: &account };
-        let url = base(&integration, &scope).and_then(|base| of_method(&base, &method, &scope));
+        let url = base(&base_url, &scope).and_then(|base| of_method(&base, &method, &scope));
         url.map(String::from).map_err(|failure| failure.error.to_owned())
     }
 

@@ -6,21 +6,23 @@ use std::ops::Range;
 use bytes::{Buf, Bytes};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
-use crate::definition::integration::{Method, Pagination};
+use crate::definition::integration::{AnswerFormat, Method, Pagination};
 use crate::json;
 use crate::source::failure::Failure;
 
 /// The deepest nesting that is passed on: many receivers' parsers refuse, or crash on, more.
 const DEPTH_MAX: usize = 128;
 
-/// Refuses an answer that says it is something else than JSON. A proxy's or login page often comes with a
-/// 200.
-pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
+/// Refuses an answer that says it is something else than JSON, or a page for people where lines are expected, whose
+/// types vary. A proxy's or login page often comes with a 200.
+pub(super) fn check_content_type(format: AnswerFormat, headers: &HeaderMap) -> Result<(), Failure> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let value = String::from_utf8_lossy(value.as_bytes());
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let subtype = essence.split_once('/').map_or("", |(_, subtype)| subtype);
-    if essence.is_empty() || subtype == "json" || subtype.ends_with("+json") {
+    let is_page = matches!(essence.as_str(), "text/html" | "application/xhtml+xml");
+    let is_json = essence.is_empty() || subtype == "json" || subtype.ends_with("+json");
+    if is_json || (format != AnswerFormat::Json && !is_page) {
         return Ok(());
     }
     let what = format!(
@@ -28,7 +30,7 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
          check base_url, path and the accept header"
     );
     // A page for people in place of an API's answer is how proxies and hosts say that they are in trouble.
-    if matches!(essence.as_str(), "text/html" | "application/xhtml+xml") {
+    if is_page {
         return Err(Failure::transient("unexpected_content_type", what));
     }
     Err(Failure::broken("unexpected_content_type", what))
@@ -186,8 +188,13 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, value.parse().unwrap());
-            assert_eq!(check_content_type(&headers).is_ok(), ok, "{value}");
+            assert_eq!(check_content_type(AnswerFormat::Json, &headers).is_ok(), ok, "{value}");
         }
-        assert!(check_content_type(&HeaderMap::new()).is_ok());
+        assert!(check_content_type(AnswerFormat::Json, &HeaderMap::new()).is_ok());
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, "text/plain".parse().unwrap());
+        assert!(check_content_type(AnswerFormat::Csv, &headers).is_ok());
+        headers.insert(CONTENT_TYPE, "text/html".parse().unwrap());
+        assert!(check_content_type(AnswerFormat::Csv, &headers).is_err());
     }
 }

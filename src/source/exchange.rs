@@ -12,7 +12,7 @@ use crate::engine::seam::Page;
 use crate::source::body::{Body, End};
 use crate::source::failure::Failure;
 use crate::source::request::Prepared;
-use crate::source::{Http, body, page, status};
+use crate::source::{Http, body, page, status, told};
 
 /// How much of an answer that is no page is read, and how much of any answer a failure keeps.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -61,26 +61,29 @@ async fn exchange(
         .headers(prepared.headers.clone())
         .timeout(prepared.timeout);
     if let Some(body) = &prepared.body {
-        builder = builder.body(body.as_str().to_owned());
+        builder = builder.body(body.clone());
     }
     let mut response = builder.send().await.map_err(|error| unreachable_source(&error, prepared.timeout))?;
     let (status, version) = (response.status(), response.version());
     let headers = std::mem::take(response.headers_mut());
     let code = status.as_u16();
 
-    if !status::is_page(status) || integration.rate_limit.statuses.contains(&code) {
+    if !page::is_page(method, prepared, status) || integration.rate_limit.statuses.contains(&code) {
         let Body { bytes, .. } = body::read(response, ANSWER_BYTES_MAX, room, &http.pace).await;
         let (cursor, url) = (&prepared.turn.cursor, &prepared.url);
         let answer = status::Answer { status, headers: &headers, body: &bytes, cursor, url };
-        let failure = status::failure(&integration.rate_limit, &answer, clock::now());
+        let failure = told::failure(method, &integration.rate_limit, code, &headers, &bytes)
+            .unwrap_or_else(|| status::failure(integration, &answer, clock::now()));
         return Err(failure.answered(code, &bytes));
     }
     let Body { bytes, end } = body::read(response, bytes_max, room, &http.pace).await;
     let result = match end {
         End::Complete => {
             let is_delimited = body::is_delimited(version, &headers);
-            page::read(method, prepared, status, &headers, bytes.clone())
-                .map_err(|failure| if is_delimited { failure } else { failure.maybe_cut_off() })
+            let told = told::failure(method, &integration.rate_limit, code, &headers, &bytes);
+            let read =
+                told.map_or_else(|| page::read(method, prepared, status, &headers, bytes.clone()), Err);
+            read.map_err(|failure| if is_delimited { failure } else { failure.maybe_cut_off() })
         }
         End::TooLarge => Err(too_large(bytes_max)),
         End::NoRoom => Err(Failure::no_room()),

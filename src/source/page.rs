@@ -6,11 +6,26 @@ use reqwest::header::HeaderMap;
 
 use crate::definition::integration::Method;
 use crate::engine::seam::{Cursor, Page};
+use crate::json;
 use crate::source::failure::Failure;
 use crate::source::request::Prepared;
-use crate::source::{decode, pagination, select};
+use crate::source::{decode, lines, pagination, select};
 
-/// The page that an answer of a status for which [`crate::source::status::is_page`] holds is.
+/// Whether an answer of this status is a page: success, but not a part of a body (206), unless parts are what was asked
+/// for; "nothing new" (304); and what says that there is nothing past the last page.
+pub(super) fn is_page(method: &Method, prepared: &Prepared, status: StatusCode) -> bool {
+    let is_part = status == StatusCode::PARTIAL_CONTENT && prepared.turn.range.is_none();
+    (status.is_success() && !is_part)
+        || status == StatusCode::NOT_MODIFIED
+        || is_past_the_end(method, prepared, status)
+}
+
+fn is_past_the_end(method: &Method, prepared: &Prepared, status: StatusCode) -> bool {
+    let is_out_of_range = status == StatusCode::RANGE_NOT_SATISFIABLE && prepared.turn.range.is_some();
+    is_out_of_range || (method.ends.statuses.contains(&status.as_u16()) && !prepared.turn.is_first())
+}
+
+/// The page that an answer of a status for which [`is_page`] holds is.
 pub(super) fn read(
     method: &Method,
     prepared: &Prepared,
@@ -22,25 +37,31 @@ pub(super) fn read(
     if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         return without_content(method, prepared);
     }
-    decode::check_content_type(headers)?;
-    let body = decode::without_mark(body);
+    if is_past_the_end(method, prepared, status) {
+        return Ok(nothing(method));
+    }
+    decode::check_content_type(method.answer_format, headers)?;
+    let body = lines::as_json(method.answer_format, decode::without_mark(body))?;
     let text = decode::text(&body)?;
     if text.trim().is_empty() {
         return if method.missing_is_empty { without_content(method, prepared) } else { Err(empty()) };
     }
 
-    let (cursor_path, has_next_path) = pagination::paths(&method.pagination);
-    let paths = [Some(method.response_path.as_slice()), cursor_path, has_next_path];
+    let (cursor_path, told_path) = pagination::paths(&method.pagination, &method.ends);
+    let paths = [Some(method.response_path.as_slice()), cursor_path, told_path];
     let paths: Vec<&[String]> = paths.into_iter().flatten().collect();
     let found = select::select(text, &paths).map_err(|error| decode::invalid_json(text, &error))?;
     let mut found = found.into_iter();
     let root = found.next().flatten();
     let cursor = cursor_path.and_then(|_| found.next().flatten());
-    let has_next = has_next_path.and_then(|_| found.next().flatten());
+    let told = told_path.and_then(|_| found.next().flatten());
 
     let records = decode::records(text, root, method)?;
-    let answer = pagination::Answer { cursor, has_next, headers, records: records.len() };
-    let next = pagination::next(&method.pagination, &prepared.turn, &answer)?;
+    let in_last_record = pagination::path_in_last_record(&method.pagination)
+        .and_then(|path| json::get(text.get(records.last()?.clone())?, path));
+    let cursor = cursor.or(in_last_record);
+    let answer = pagination::Answer { cursor, told, headers, records: records.len(), body: text };
+    let next = pagination::next(&method.pagination, &method.ends, &prepared.turn, &answer)?;
     let next = next.map(|next| stored(next, prepared));
     Ok(Page { body, records, next, replayable })
 }
@@ -52,8 +73,13 @@ fn without_content(method: &Method, prepared: &Prepared) -> Result<Page, Failure
         let what = "the answer has no content, though the page before it led here: what else the list holds is unknown";
         return Err(Failure::broken("unexpected_empty", what));
     }
+    Ok(nothing(method))
+}
+
+/// The last page, without records.
+fn nothing(method: &Method) -> Page {
     let replayable = method.replayable;
-    Ok(Page { body: Bytes::from_static(b"[]"), records: Vec::new(), next: None, replayable })
+    Page { body: Bytes::from_static(b"[]"), records: Vec::new(), next: None, replayable }
 }
 
 /// A success with nothing in it says neither that there are records nor that there are none: something between the

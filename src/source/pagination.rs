@@ -3,14 +3,17 @@
 //! It sees one page at a time. A cursor equal to the one just used is an error here; longer cycles, and how
 //! many pages a list may have, are the engine's business.
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_RANGE, HeaderMap};
 
-use crate::definition::integration::{CursorPagination, CursorSource, Limit, Pagination, SendIn};
+use crate::aside::aside;
+use crate::clock;
+use crate::definition::integration::{CursorPagination, CursorSource, Ends, Limit, Pagination, SendIn, Told};
 use crate::engine::seam::Cursor;
+use crate::expression::{Expression, World};
 use crate::json::{self, Json};
 use crate::source::failure::Failure;
-use crate::source::link_header;
 use crate::source::params::Params;
+use crate::source::{link_header, told};
 
 /// Which page is asked for, once the pagination's defaults are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,14 +24,38 @@ pub(super) struct Turn {
     pub(super) full_page: Option<u64>,
     /// The page after this one, if it can be told without this one's answer.
     pub(super) skip_to: Option<Cursor>,
+    /// How many pages of a numbered list came before.
+    pub(super) before: u64,
+    /// The value of the header `Range`.
+    pub(super) range: Option<String>,
+    /// What expressions made of the page before, or for the first one.
+    pub(super) values: Option<Json>,
+}
+
+impl Turn {
+    /// Asks for the page at `cursor` by what was put into the request.
+    fn at(cursor: Cursor) -> Self {
+        Self { cursor, full_page: None, skip_to: None, before: 0, range: None, values: None }
+    }
+
+    /// Whether the list begins with this page.
+    pub(super) fn is_first(&self) -> bool {
+        match self.cursor {
+            Cursor::Start | Cursor::Offset(0) => true,
+            Cursor::Page(_) => self.before == 0,
+            Cursor::Token(_) | Cursor::Link(_) | Cursor::Offset(_) => false,
+        }
+    }
 }
 
 /// What an answer says about the next page.
 pub(super) struct Answer<'a> {
-    /// The value at the cursor's path in the body, as JSON.
+    /// The value at the cursor's path in the body or in the last record, as JSON.
     pub(super) cursor: Option<&'a str>,
-    /// The value at `has_next_path`, as JSON.
-    pub(super) has_next: Option<&'a str>,
+    /// The value where the answer tells whether there is more, as JSON.
+    pub(super) told: Option<&'a str>,
+    /// The whole body, as JSON.
+    pub(super) body: &'a str,
     /// The headers.
     pub(super) headers: &'a HeaderMap,
     /// How many records the page holds.
@@ -47,38 +74,62 @@ pub(super) fn place(
     body: &mut Option<Params>,
 ) -> Result<Turn, Failure> {
     match (pagination, cursor) {
-        (Pagination::None, Cursor::Start) => {
-            Ok(Turn { cursor: Cursor::Start, full_page: None, skip_to: None })
-        }
+        (Pagination::None, Cursor::Start) => Ok(Turn::at(Cursor::Start)),
         (Pagination::LinkHeader { limit }, Cursor::Start | Cursor::Link(_)) => {
             place_limit(limit.as_ref(), query);
-            Ok(Turn { cursor: cursor.clone(), full_page: None, skip_to: None })
+            Ok(Turn::at(cursor.clone()))
         }
         (Pagination::Cursor(rule), Cursor::Start | Cursor::Token(_) | Cursor::Link(_))
             if is_of(rule, cursor) =>
         {
             place_cursor(rule, cursor, query, body);
-            Ok(Turn { cursor: cursor.clone(), full_page: None, skip_to: None })
+            Ok(Turn::at(cursor.clone()))
         }
         (Pagination::Page { param, start, limit }, Cursor::Start | Cursor::Page(_)) => {
             let page = if let Cursor::Page(page) = cursor { *page } else { *start };
             query.set(param, number(page));
             let full_page = place_limit(limit.as_ref(), query);
-            Ok(Turn { cursor: Cursor::Page(page), full_page, skip_to: page.checked_add(1).map(Cursor::Page) })
+            let skip_to = page.checked_add(1).map(Cursor::Page);
+            let before = page.saturating_sub(*start);
+            Ok(Turn { full_page, skip_to, before, ..Turn::at(Cursor::Page(page)) })
         }
         (Pagination::Offset { param, limit }, Cursor::Start | Cursor::Offset(_)) => {
             let offset = if let Cursor::Offset(offset) = cursor { *offset } else { 0 };
             query.set(param, number(offset));
             let full_page = place_limit(Some(limit), query);
             let skip_to = full_page.and_then(|size| offset.checked_add(size)).map(Cursor::Offset);
-            Ok(Turn { cursor: Cursor::Offset(offset), full_page, skip_to })
+            Ok(Turn { full_page, skip_to, ..Turn::at(Cursor::Offset(offset)) })
+        }
+        (Pagination::Range { unit, size }, Cursor::Start | Cursor::Offset(_)) => {
+            let offset = if let Cursor::Offset(offset) = cursor { *offset } else { 0 };
+            let after = offset.saturating_add(*size);
+            let range = Some(format!("{unit}={offset}-{}", after.saturating_sub(1)));
+            let skip_to = Some(Cursor::Offset(after));
+            Ok(Turn { full_page: Some(*size), skip_to, range, ..Turn::at(Cursor::Offset(offset)) })
+        }
+        (Pagination::Dynamic { first, send_in, .. }, Cursor::Start | Cursor::Token(_)) => {
+            let values = match cursor {
+                Cursor::Token(values) => Json::parse(values).ok(),
+                Cursor::Start | Cursor::Page(_) | Cursor::Offset(_) | Cursor::Link(_) => {
+                    first.as_ref().map(|first| first_values(first, query, body.as_ref())).transpose()?
+                }
+            };
+            if let Some(values) = values.as_ref().and_then(|values| Params::parse(values).ok()) {
+                match send_in {
+                    SendIn::Query => query.merge(values),
+                    SendIn::Body => body.get_or_insert_with(Params::default).merge(values),
+                }
+            }
+            Ok(Turn { values, ..Turn::at(cursor.clone()) })
         }
         (
             Pagination::None
             | Pagination::Cursor(_)
             | Pagination::Page { .. }
             | Pagination::Offset { .. }
-            | Pagination::LinkHeader { .. },
+            | Pagination::LinkHeader { .. }
+            | Pagination::Range { .. }
+            | Pagination::Dynamic { .. },
             _,
         ) => Err(Failure::cursor_refused(
             "cursor_mismatch",
@@ -140,48 +191,158 @@ fn number(number: u64) -> Json {
     Json::of(&number)
 }
 
-/// The paths in the body that [`next`] wants to know: the cursor's and `has_next_path`.
-pub(super) fn paths(pagination: &Pagination) -> (Option<&[String]>, Option<&[String]>) {
-    let Pagination::Cursor(rule) = pagination else { return (None, None) };
-    let cursor = if let CursorSource::Body(path) = &rule.source { Some(path.as_slice()) } else { None };
-    (cursor, rule.has_next_path.as_deref())
+/// The paths in the body that [`next`] wants to know: the cursor's, and where the answer tells whether there is more.
+pub(super) fn paths<'p>(
+    pagination: &'p Pagination,
+    ends: &'p Ends,
+) -> (Option<&'p [String]>, Option<&'p [String]>) {
+    let cursor = match pagination {
+        Pagination::Cursor(CursorPagination { source: CursorSource::Body(path), .. }) => {
+            Some(path.as_slice())
+        }
+        Pagination::Cursor(_)
+        | Pagination::None
+        | Pagination::Page { .. }
+        | Pagination::Offset { .. }
+        | Pagination::LinkHeader { .. }
+        | Pagination::Range { .. }
+        | Pagination::Dynamic { .. } => None,
+    };
+    (cursor, ends.told.as_ref().map(Told::path))
+}
+
+/// The path of the cursor in a page's last record.
+pub(super) fn path_in_last_record(pagination: &Pagination) -> Option<&[String]> {
+    let Pagination::Cursor(CursorPagination { source: CursorSource::LastRecord(path), .. }) = pagination
+    else {
+        return None;
+    };
+    Some(path)
 }
 
 /// The next page; `None` at the end of the list. A link is as the source wrote it.
 pub(super) fn next(
     pagination: &Pagination,
+    ends: &Ends,
     turn: &Turn,
     answer: &Answer<'_>,
 ) -> Result<Option<Cursor>, Failure> {
+    let more = ends.told.as_ref().and_then(|told| is_more(told, turn, answer));
+    if more == Some(false) {
+        return Ok(None);
+    }
     match pagination {
         Pagination::None => Ok(None),
         Pagination::LinkHeader { .. } => {
             Ok(link_header::next(answer.headers).filter(|link| !link.is_empty()).map(Cursor::Link))
         }
-        Pagination::Cursor(rule) => next_by_cursor(rule, answer),
-        Pagination::Page { .. } | Pagination::Offset { .. } => Ok(next_by_count(turn, answer.records)),
+        Pagination::Cursor(rule) => next_by_cursor(rule, more, answer),
+        Pagination::Page { .. } | Pagination::Offset { .. } => {
+            Ok(next_by_count(ends, more, turn, answer.records))
+        }
+        Pagination::Range { .. } => Ok(next_by_range(more, turn, answer)),
+        Pagination::Dynamic { next, .. } => next_values(next, turn, answer),
     }
 }
 
-fn next_by_count(turn: &Turn, records: usize) -> Option<Cursor> {
+/// What an answer tells about whether there is more; `None` when it tells nothing.
+fn is_more(told: &Told, turn: &Turn, answer: &Answer<'_>) -> Option<bool> {
+    let value = answer.told?;
+    let count = || json::text_of(value).parse::<u64>().ok();
+    let records = u64::try_from(answer.records).unwrap_or(u64::MAX);
+    match told {
+        Told::HasNext(_) => Some(is_true(value)),
+        Told::IsLast(_) => Some(!is_true(value)),
+        Told::Pages(_) => count().map(|pages| turn.before.saturating_add(1) < pages),
+        Told::Records(_) => {
+            let before = match turn.cursor {
+                Cursor::Offset(offset) => offset,
+                // How many came before is known only where pages are full.
+                Cursor::Page(_) => turn.before.checked_mul(turn.full_page?)?,
+                Cursor::Start | Cursor::Token(_) | Cursor::Link(_) => return None,
+            };
+            // A page with nothing is the end, whatever the number says: lists shrink while they are read.
+            count().map(|total| records > 0 && before.saturating_add(records) < total)
+        }
+    }
+}
+
+fn next_by_count(ends: &Ends, more: Option<bool>, turn: &Turn, records: usize) -> Option<Cursor> {
     let records = u64::try_from(records).unwrap_or(u64::MAX);
-    if records == 0 || turn.full_page.is_some_and(|full| records < full) {
+    let is_short = || !ends.only_when_empty && turn.full_page.is_some_and(|full| records < full);
+    if more.is_none() && (records == 0 || is_short()) {
         return None;
     }
     match turn.cursor {
         Cursor::Page(page) => page.checked_add(1).map(Cursor::Page),
+        Cursor::Offset(_) if records == 0 => None,
         Cursor::Offset(offset) => offset.checked_add(records).map(Cursor::Offset),
         Cursor::Start | Cursor::Token(_) | Cursor::Link(_) => None,
     }
 }
 
-fn next_by_cursor(rule: &CursorPagination, answer: &Answer<'_>) -> Result<Option<Cursor>, Failure> {
-    let has_next = rule.has_next_path.as_ref().and(answer.has_next).map(is_true);
-    if has_next == Some(false) {
-        return Ok(None);
+/// `Content-Range: items 0-99/1000` says what came, and perhaps how much there is. An answer without it is the whole
+/// list: the source took no notice of what was asked for.
+fn next_by_range(more: Option<bool>, turn: &Turn, answer: &Answer<'_>) -> Option<Cursor> {
+    let value = answer.headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    let (_, range) = value.trim().split_once(' ')?;
+    let (came, total) = range.split_once('/')?;
+    let last: u64 = came.split_once('-')?.1.trim().parse().ok()?;
+    let after = last.checked_add(1)?;
+    let records = u64::try_from(answer.records).unwrap_or(u64::MAX);
+    let is_more = more.unwrap_or_else(|| match total.trim().parse::<u64>() {
+        Ok(total) => after < total,
+        Err(_) => turn.full_page.is_none_or(|full| records >= full),
+    });
+    (is_more && records > 0).then_some(Cursor::Offset(after))
+}
+
+/// The parameters of a list's first page.
+fn first_values(first: &Expression, query: &Params, body: Option<&Params>) -> Result<Json, Failure> {
+    let body = body.map_or_else(Json::null, Params::to_json);
+    let input = format!("{{\"query\":{},\"body\":{body}}}", query.to_json());
+    values(first, &input)?.ok_or_else(|| {
+        let what = "get_initial_pagination_values_expression gives nothing; it must give an object";
+        Failure::permanent("expression_failed", what)
+    })
+}
+
+/// The parameters of the page after this one.
+fn next_values(next: &Expression, turn: &Turn, answer: &Answer<'_>) -> Result<Option<Cursor>, Failure> {
+    let before = turn.values.clone().unwrap_or_else(Json::empty_object);
+    let mut members = vec![format!("\"paginationValues\":{before}"), format!("\"count\":{}", answer.records)];
+    if next.may_read("headers") {
+        members.push(format!("\"headers\":{}", told::headers_of(answer.headers)));
     }
+    if next.may_read("body") {
+        members.push(format!("\"body\":{}", answer.body));
+    }
+    let values = values(next, &format!("{{{}}}", members.join(",")))?;
+    Ok(values.map(|values| Cursor::Token(values.to_string())))
+}
+
+fn values(expression: &Expression, input: &str) -> Result<Option<Json>, Failure> {
+    let failed =
+        |why: &str| Failure::permanent("expression_failed", format!("the pagination's expression: {why}"));
+    let input = Json::parse(input).map_err(|_| failed("the answer is no JSON"))?;
+    let world = World { now: clock::now(), seed: 0 };
+    let value = aside(|| expression.evaluate(&input, &world)).map_err(|error| failed(&error.to_string()))?;
+    let value = value.filter(|value| value.as_str() != "null");
+    match value {
+        Some(value) if !value.as_str().starts_with('{') => {
+            Err(failed("it must give an object of parameters, or nothing at the end of the list"))
+        }
+        value => Ok(value),
+    }
+}
+
+fn next_by_cursor(
+    rule: &CursorPagination,
+    more: Option<bool>,
+    answer: &Answer<'_>,
+) -> Result<Option<Cursor>, Failure> {
     let token = match &rule.source {
-        CursorSource::Body(_) => token(answer.cursor)?,
+        CursorSource::Body(_) | CursorSource::LastRecord(_) => token(answer.cursor)?,
         CursorSource::Header(name) => {
             let value =
                 answer.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -191,7 +352,7 @@ fn next_by_cursor(rule: &CursorPagination, answer: &Answer<'_>) -> Result<Option
     match token {
         Some(link) if rule.is_link => Ok(Some(Cursor::Link(link))),
         Some(token) => Ok(Some(Cursor::Token(token))),
-        None if has_next == Some(true) => Err(Failure::broken(
+        None if more == Some(true) => Err(Failure::broken(
             "missing_cursor",
             "the answer says that there is a next page but holds no cursor; check the pagination's cursor_path",
         )),
@@ -216,145 +377,4 @@ fn is_true(value: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cursor_rule() -> CursorPagination {
-        CursorPagination {
-            source: CursorSource::Body(vec!["next".to_owned()]),
-            is_link: false,
-            param: "after".to_owned(),
-            send_in: SendIn::Query,
-            has_next_path: None,
-            limit: Some(Limit { param: "limit".to_owned(), value: 50 }),
-        }
-    }
-
-    fn page_rule() -> Pagination {
-        let limit = Some(Limit { param: "per_page".to_owned(), value: 10 });
-        Pagination::Page { param: "page".to_owned(), start: 1, limit }
-    }
-
-    fn offset_rule() -> Pagination {
-        let limit = Limit { param: "limit".to_owned(), value: 10 };
-        Pagination::Offset { param: "offset".to_owned(), limit }
-    }
-
-    fn params(text: &str) -> Params {
-        Params::parse(&Json::parse(text).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn each_pagination_places_its_parameters() {
-        for (pagination, cursor, query, expected) in [
-            (Pagination::None, Cursor::Start, "{}", "{}"),
-            (page_rule(), Cursor::Start, "{}", r#"{"page":1,"per_page":10}"#),
-            (page_rule(), Cursor::Page(7), r#"{"per_page":5}"#, r#"{"per_page":5,"page":7}"#),
-            (offset_rule(), Cursor::Start, "{}", r#"{"offset":0,"limit":10}"#),
-            (offset_rule(), Cursor::Offset(20), r#"{"q":"x"}"#, r#"{"q":"x","offset":20,"limit":10}"#),
-            (Pagination::Cursor(cursor_rule()), Cursor::Start, "{}", r#"{"limit":50}"#),
-            (
-                Pagination::Cursor(cursor_rule()),
-                Cursor::Token("a=&".to_owned()),
-                r#"{"after":"old"}"#,
-                r#"{"after":"a=&","limit":50}"#,
-            ),
-        ] {
-            let mut query = params(query);
-            place(&pagination, &cursor, &mut query, &mut None).unwrap();
-            assert_eq!(query.to_json().as_str(), expected, "{pagination:?} {cursor:?}");
-        }
-    }
-
-    #[test]
-    fn a_cursor_in_the_body_goes_to_its_path() {
-        let limit = Some(Limit { param: "variables.first".to_owned(), value: 50 });
-        let param = "variables.after".to_owned();
-        let rule = CursorPagination { send_in: SendIn::Body, param, limit, ..cursor_rule() };
-        let mut body = Some(params(r#"{"query":"q"}"#));
-        let cursor = Cursor::Token("c".to_owned());
-        place(&Pagination::Cursor(rule), &cursor, &mut Params::default(), &mut body).unwrap();
-        assert_eq!(body.unwrap().to_json().as_str(), r#"{"query":"q","variables":{"after":"c","first":50}}"#);
-    }
-
-    #[test]
-    fn a_cursor_of_another_pagination_starts_the_list_over() {
-        let link = Pagination::Cursor(CursorPagination { is_link: true, ..cursor_rule() });
-        for (pagination, cursor) in [
-            (Pagination::None, Cursor::Page(2)),
-            (page_rule(), Cursor::Offset(2)),
-            (offset_rule(), Cursor::Token("x".to_owned())),
-            (Pagination::Cursor(cursor_rule()), Cursor::Link("/x".to_owned())),
-            (link, Cursor::Token("x".to_owned())),
-            (Pagination::LinkHeader { limit: None }, Cursor::Page(1)),
-        ] {
-            let failure = place(&pagination, &cursor, &mut Params::default(), &mut None).unwrap_err();
-            assert_eq!(failure.error, "cursor_mismatch", "{pagination:?} {cursor:?}");
-        }
-    }
-
-    fn after(pagination: &Pagination, cursor: &Cursor, query: &str, records: usize) -> Option<Cursor> {
-        let turn = place(pagination, cursor, &mut params(query), &mut None).unwrap();
-        let answer = Answer { cursor: None, has_next: None, headers: &HeaderMap::new(), records };
-        next(pagination, &turn, &answer).unwrap()
-    }
-
-    #[test]
-    fn counted_lists_end_at_a_short_page() {
-        assert_eq!(after(&page_rule(), &Cursor::Start, "{}", 10), Some(Cursor::Page(2)));
-        assert_eq!(after(&page_rule(), &Cursor::Page(4), "{}", 9), None);
-        assert_eq!(after(&page_rule(), &Cursor::Page(4), "{}", 0), None);
-        assert_eq!(after(&offset_rule(), &Cursor::Start, "{}", 10), Some(Cursor::Offset(10)));
-        assert_eq!(after(&offset_rule(), &Cursor::Offset(10), "{}", 12), Some(Cursor::Offset(22)));
-        assert_eq!(after(&offset_rule(), &Cursor::Offset(10), "{}", 3), None);
-        // Asked for 1000, capped by the source to its 10: not the end.
-        assert_eq!(after(&page_rule(), &Cursor::Start, r#"{"per_page":1000}"#, 10), Some(Cursor::Page(2)));
-        assert_eq!(after(&page_rule(), &Cursor::Start, r#"{"per_page":5}"#, 5), Some(Cursor::Page(2)));
-        assert_eq!(after(&page_rule(), &Cursor::Page(u64::MAX), "{}", 10), None);
-    }
-
-    #[test]
-    fn skipping_is_possible_where_pages_are_counted() {
-        let skip = |pagination: &Pagination, cursor: &Cursor| {
-            place(pagination, cursor, &mut Params::default(), &mut None).unwrap().skip_to
-        };
-        assert_eq!(skip(&page_rule(), &Cursor::Start), Some(Cursor::Page(2)));
-        assert_eq!(skip(&offset_rule(), &Cursor::Offset(30)), Some(Cursor::Offset(40)));
-        assert_eq!(skip(&Pagination::Cursor(cursor_rule()), &Cursor::Start), None);
-    }
-
-    #[test]
-    fn cursors_of_any_json_kind() {
-        let decide = |cursor: Option<&str>, has_next: Option<&str>| {
-            let rule = CursorPagination { has_next_path: Some(vec!["more".to_owned()]), ..cursor_rule() };
-            next_by_cursor(&rule, &Answer { cursor, has_next, headers: &HeaderMap::new(), records: 1 })
-                .map_err(|failure| failure.error.to_owned())
-        };
-        let token = |text: &str| Ok(Some(Cursor::Token(text.to_owned())));
-        assert_eq!(decide(Some(r#""a\u0062""#), None), token("ab"));
-        assert_eq!(
-            decide(Some("123456789012345678901234567890"), None),
-            token("123456789012345678901234567890")
-        );
-        assert_eq!(decide(Some("1.10"), Some("true")), token("1.10"));
-        for end in [None, Some("null"), Some("\"\""), Some("false")] {
-            assert_eq!(decide(end, None), Ok(None), "{end:?}");
-            assert_eq!(decide(end, Some("true")), Err("missing_cursor".to_owned()), "{end:?}");
-        }
-        assert_eq!(decide(Some("\"c\""), Some("false")), Ok(None));
-        assert_eq!(decide(Some("{}"), None), Err("invalid_cursor".to_owned()));
-    }
-
-    #[test]
-    fn a_cursor_may_stand_in_a_header() {
-        let source = CursorSource::Header("x-next".to_owned());
-        let rule = CursorPagination { source, is_link: true, ..cursor_rule() };
-        let mut headers = HeaderMap::new();
-        let decide = |headers: &HeaderMap| {
-            next_by_cursor(&rule, &Answer { cursor: None, has_next: None, headers, records: 1 }).unwrap()
-        };
-        assert_eq!(decide(&headers), None);
-        headers.insert("x-next", "/p?c=2".parse().unwrap());
-        assert_eq!(decide(&headers), Some(Cursor::Link("/p?c=2".to_owned())));
-    }
-}
+mod tests;

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING,
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RANGE, TRANSFER_ENCODING,
 };
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use crate::definition::integration::Method;
-use crate::definition::{Account, Integration};
+use crate::definition::Account;
+use crate::definition::integration::{AnswerFormat, BodyFormat, Method};
 use crate::engine::seam::{Cursor, FetchRequest};
 use crate::json::Json;
 use crate::source::failure::Failure;
@@ -33,8 +33,8 @@ pub(super) struct Prepared {
     pub(super) url: Url,
     /// All headers but those the client writes itself.
     pub(super) headers: HeaderMap,
-    /// The JSON body.
-    pub(super) body: Option<Json>,
+    /// The body, as JSON or as a form.
+    pub(super) body: Option<String>,
     /// Which page it asks for.
     pub(super) turn: Turn,
     /// How long one try may take, body included.
@@ -73,19 +73,23 @@ impl Prepared {
 /// # Errors
 /// When a placeholder has no value, or the result is no request this product may send.
 pub(super) fn prepare(
-    integration: &Integration,
     account: &Account,
     method: &Method,
     request: &FetchRequest,
     mut secrets: Secrets,
 ) -> Result<Prepared, Failure> {
     let scope = RequestScope { request, account };
-    let mut query = merged(Some(&method.query), Some(&request.query), &scope, "query")?.unwrap_or_default();
-    let mut body = merged(method.body.as_ref(), request.body.as_ref(), &scope, "body")?;
+    let (of_address, of_body) =
+        if method.query_in_body { (None, Some(&request.query)) } else { (Some(&request.query), None) };
+    let mut query = merged(Some(&method.query), of_address, &scope, "query")?.unwrap_or_default();
+    let mut body = merged(method.body.as_ref(), of_body, &scope, "body")?;
+    if let Some(asked) = merged(None, request.body.as_ref(), &scope, "body")? {
+        body.get_or_insert_with(Params::default).merge(asked);
+    }
     let declared_query = query.clone();
     let turn = pagination::place(&method.pagination, &request.cursor, &mut query, &mut body)?;
 
-    let base = address::base(integration, &scope)?;
+    let base = address::base(&method.base_url, &scope)?;
     let mut url = address::of_method(&base, method, &scope)?;
     if let Cursor::Link(link) = &turn.cursor {
         // A link is the whole address; only what was taken out of it before it was stored comes back.
@@ -102,12 +106,21 @@ pub(super) fn prepare(
     }
 
     let mut headers = headers(method, &scope, body.is_some())?;
-    authorization::apply(&integration.authorization, &scope, &mut url, &mut headers, &mut secrets)?;
+    if let Some(range) = &turn.range {
+        headers.insert(RANGE, authorization::header_value("range", range)?);
+    }
+    authorization::apply(&method.authorization, &scope, &mut url, &mut headers, &mut secrets)?;
     let http_method = reqwest::Method::from_bytes(method.http_method.as_bytes()).map_err(|_| {
         Failure::permanent("invalid_method", format!("{:?} is no HTTP method", method.http_method))
     })?;
-    let body = body.map(|body| body.to_json());
-    let secret_params = authorization::query_params(&integration.authorization);
+    let body = body.map(|body| match method.body_format {
+        BodyFormat::Json => body.to_json().to_string(),
+        BodyFormat::Form => {
+            let pairs = body.pairs(method.query_array);
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+        }
+    });
+    let secret_params = authorization::query_params(&method.authorization);
     let timeout = request.timeout.unwrap_or(method.timeout);
     Ok(Prepared { http_method, url, headers, body, turn, timeout, secrets, secret_params })
 }
@@ -147,9 +160,18 @@ fn append(url: &mut Url, pairs: &[(String, String)]) {
 
 fn headers(method: &Method, scope: &RequestScope<'_>, has_body: bool) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let accepted = match method.answer_format {
+        AnswerFormat::Json => "application/json",
+        AnswerFormat::NdJson => "application/x-ndjson, application/jsonl, application/json",
+        AnswerFormat::Csv => "text/csv",
+    };
+    headers.insert(ACCEPT, HeaderValue::from_static(accepted));
     if has_body {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let written = match method.body_format {
+            BodyFormat::Json => "application/json",
+            BodyFormat::Form => "application/x-www-form-urlencoded",
+        };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(written));
     }
     for (name, template) in &method.headers {
         let value = template.text(scope).map_err(|error| {
@@ -170,6 +192,7 @@ fn headers(method: &Method, scope: &RequestScope<'_>, has_body: bool) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::definition::Integration;
     use crate::definition::integration::{Authorization, CursorPagination, CursorSource, Pagination, SendIn};
     use crate::source::testing::{account, integration, literal, method, object, request};
     use crate::template::Template;
@@ -184,7 +207,12 @@ mod tests {
         request: &FetchRequest,
     ) -> Result<Prepared, String> {
         let account = account(r#"{"org":"acme"}"#, &[("token", "t0k3n-canary")]);
-        prepare(integration, &account, method, request, Secrets::of(&account))
+        let method = Method {
+            base_url: integration.base_url.clone(),
+            authorization: integration.authorization.clone(),
+            ..method.clone()
+        };
+        prepare(&account, &method, request, Secrets::of(&account))
             .map_err(|f| format!("{}: {}", f.error, f.message))
     }
 
@@ -236,7 +264,6 @@ mod tests {
             is_link: true,
             param: "after".to_owned(),
             send_in: SendIn::Query,
-            has_next_path: None,
             limit: None,
         });
         let mut request = request("tickets", "list");

@@ -6,7 +6,7 @@ use reqwest::header::{HeaderMap, LOCATION};
 use url::Url;
 
 use crate::clock::Millis;
-use crate::definition::integration::RateLimitRule;
+use crate::definition::Integration;
 use crate::engine::seam::Cursor;
 use crate::source::failure::Failure;
 use crate::source::rate_limit;
@@ -29,14 +29,9 @@ pub(super) struct Answer<'a> {
     pub(super) url: &'a Url,
 }
 
-/// Whether an answer of this status is a page: success, but not a part of a body (206); and "nothing new"
-/// (304).
-pub(super) fn is_page(status: StatusCode) -> bool {
-    status == StatusCode::NOT_MODIFIED || (status.is_success() && status != StatusCode::PARTIAL_CONTENT)
-}
-
 /// The failure that `answer`, received at `now`, is.
-pub(super) fn failure(rule: &RateLimitRule, answer: &Answer<'_>, now: Millis) -> Failure {
+pub(super) fn failure(integration: &Integration, answer: &Answer<'_>, now: Millis) -> Failure {
+    let rule = &integration.rate_limit;
     let status = answer.status;
     let reason = status.canonical_reason().unwrap_or("unknown status");
     let said = format!("the source answered {} {reason}", status.as_u16());
@@ -48,6 +43,9 @@ pub(super) fn failure(rule: &RateLimitRule, answer: &Answer<'_>, now: Millis) ->
         return Failure::cursor_refused(reason, format!("{said} to a stored cursor; the list starts over"));
     }
     match status.as_u16() {
+        again if integration.retry.statuses.contains(&again) => {
+            Failure::transient(reason, format!("{said}, which is tried again as the integration declares"))
+        }
         401 => Failure::unauthorized(
             reason,
             format!("{said}: it refuses the credentials; reconnect the account, then resume the run"),
@@ -95,12 +93,13 @@ fn redirect(answer: &Answer<'_>) -> String {
 mod tests {
     use super::*;
     use crate::engine::seam::FetchErrorKind;
+    use crate::source::testing::integration;
 
     fn judged(status: u16, headers: &HeaderMap, body: &str, cursor: &Cursor) -> Failure {
         let url = Url::parse("https://x.example/a/b?secret=1").unwrap();
         let status = StatusCode::from_u16(status).unwrap();
         let answer = Answer { status, headers, body: body.as_bytes(), cursor, url: &url };
-        failure(&RateLimitRule::default(), &answer, Millis(0))
+        failure(&integration("https://x.example"), &answer, Millis(0))
     }
 
     #[test]

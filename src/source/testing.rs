@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::definition::integration::{
-    Authorization, Method, OnUnauthorized, Pagination, QueryArray, RateLimitRule, RetryPolicy,
+    AnswerFormat, Authorization, BodyFormat, Ends, Method, OnUnauthorized, Pagination, QueryArray,
+    RateLimitRule, RetryPolicy,
 };
 use crate::definition::{Account, Integration};
 use crate::engine::seam::{Cursor, FetchRequest};
@@ -47,14 +48,21 @@ pub(super) fn request(resource: &str, method: &str) -> FetchRequest {
 pub(super) fn method() -> Method {
     Method {
         http_method: "GET".to_owned(),
+        base_url: Template::literal("https://helpdesk.example"),
+        authorization: Authorization::None,
         path: Template::parse("/tickets").unwrap(),
         headers: Vec::new(),
         query: object(&[]),
         query_array: QueryArray::Brackets,
         body: None,
+        body_format: BodyFormat::Json,
+        query_in_body: false,
+        answer_format: AnswerFormat::Json,
+        error_expression: None,
         response_path: Vec::new(),
         missing_is_empty: false,
         pagination: Pagination::None,
+        ends: Ends::default(),
         replayable: true,
         timeout: Duration::from_secs(10),
         page_bytes_max: 1 << 20,

@@ -79,6 +79,11 @@ impl Server {
 }
 
 fn with(mut integration: Integration, method: Method) -> Integration {
+    let method = Method {
+        base_url: integration.base_url.clone(),
+        authorization: integration.authorization.clone(),
+        ..method
+    };
     integration.resources.entry("tickets".to_owned()).or_default().insert("list".to_owned(), method);
     integration
 }
@@ -150,7 +155,6 @@ fn cursor_rule() -> CursorPagination {
         is_link: false,
         param: "page[after]".to_owned(),
         send_in: SendIn::Query,
-        has_next_path: None,
         limit: Some(Limit { param: "page[size]".to_owned(), value: 2 }),
     }
 }

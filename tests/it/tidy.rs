@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// The module plan: each room of the library, and the rooms it may import. Imports go one way; the engine knows neither
 /// queue nor HTTP, and the scheduler knows neither engine, source nor delivery. A new arrow is a decision made here.
 const PLAN: [(&str, &[&str]); 27] = [
+    ("aside", &[]),
     ("backoff", &[]),
     ("clock", &[]),
     ("egress", &[]),
@@ -24,10 +25,25 @@ const PLAN: [(&str, &[&str]); 27] = [
     ("definition", &["clock", "expression", "id", "json", "nearest", "schedule", "template"]),
     ("run", &["clock", "definition", "id", "json"]),
     ("plan", &["definition", "expression", "json", "template"]),
-    ("engine", &["backoff", "clock", "definition", "expression", "id", "json", "plan", "run", "template"]),
+    (
+        "engine",
+        &["aside", "backoff", "clock", "definition", "expression", "id", "json", "plan", "run", "template"],
+    ),
     (
         "source",
-        &["backoff", "clock", "definition", "egress", "engine", "id", "json", "retry_after", "template"],
+        &[
+            "aside",
+            "backoff",
+            "clock",
+            "definition",
+            "egress",
+            "engine",
+            "expression",
+            "id",
+            "json",
+            "retry_after",
+            "template",
+        ],
     ),
     (
         "delivery",

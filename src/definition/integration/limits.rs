@@ -18,8 +18,15 @@ pub(super) fn retry(spot: &Spot<'_>) -> Option<RetryPolicy> {
     let (base, max) = (wait("base", default.base), wait("max", default.max));
     let outage_budget =
         fields.or("outage_budget", default.outage_budget, |spot| spot.duration(Duration::ZERO..=OUTAGE_MAX));
+    let statuses = fields.or("statuses", Vec::new(), statuses);
     fields.finish();
-    let retry = RetryPolicy { attempts: attempts?, base: base?, max: max?, outage_budget: outage_budget? };
+    let retry = RetryPolicy {
+        attempts: attempts?,
+        base: base?,
+        max: max?,
+        outage_budget: outage_budget?,
+        statuses: statuses?,
+    };
     if retry.base > retry.max {
         spot.problem("the first wait is longer than the longest one", Some("base ≤ max"));
         return None;
@@ -29,14 +36,13 @@ pub(super) fn retry(spot: &Spot<'_>) -> Option<RetryPolicy> {
 
 pub(super) fn rate_limit(spot: &Spot<'_>) -> Option<RateLimitRule> {
     let fields = spot.fields()?;
-    fields.not_yet(
-        &["is_rate_limited", "retry_after_header_expression", "rate_limit_header_expression"],
-        "expressions can't be used; 429 and Retry-After always count, statuses, reset_header and reset_unit say more",
-    );
+    fields.not_yet(&["rate_limit_header_expression"], "what is left of a limit is not shown to anybody");
     let default = RateLimitRule::default();
     let second = Duration::from_secs(1);
     let statuses = fields.or("statuses", default.statuses, statuses);
     let reset_header = reset_header(&fields);
+    let is_limited = fields.maybe("is_rate_limited", Spot::expression);
+    let retry_after = fields.maybe("retry_after_header_expression", Spot::expression);
     let max_wait = fields.or("max_wait", default.max_wait, |spot| spot.duration(second..=WAIT_MAX));
     let default_wait =
         fields.or("default_wait", default.default_wait, |spot| spot.duration(second..=WAIT_MAX));
@@ -44,6 +50,8 @@ pub(super) fn rate_limit(spot: &Spot<'_>) -> Option<RateLimitRule> {
     let rule = RateLimitRule {
         statuses: statuses?,
         reset_header: reset_header?,
+        is_limited: is_limited?,
+        retry_after: retry_after?,
         default_wait: default_wait?,
         max_wait: max_wait?,
     };
@@ -54,7 +62,7 @@ pub(super) fn rate_limit(spot: &Spot<'_>) -> Option<RateLimitRule> {
     Some(rule)
 }
 
-fn statuses(spot: &Spot<'_>) -> Option<Vec<u16>> {
+pub(super) fn statuses(spot: &Spot<'_>) -> Option<Vec<u16>> {
     let spots = spot.list()?;
     if spots.is_empty() {
         spot.problem("this must not be empty", Some("429 is what sources usually send"));

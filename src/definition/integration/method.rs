@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::read::check_roots;
-use super::{Method, Pagination, QueryArray, pagination};
+use super::read::{base_url, check_roots};
+use super::{AnswerFormat, Authorization, BodyFormat, Ends, Method, Pagination, QueryArray};
 use super::{PAGE_BYTES_MAX_DEFAULT, PAGE_RECORDS_MAX_DEFAULT, PAGES_MAX_DEFAULT, TIMEOUT_DEFAULT};
+use super::{authorization, pagination};
 use crate::definition::check::{Fields, Spot};
 use crate::definition::headers;
+use crate::expression::Expression;
 use crate::template::{Template, Tree};
 
 /// Methods that answer with one record or none, and so don't inherit a pagination.
@@ -17,18 +19,8 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 const PAGE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Fields of Truto's methods that change what happens and can't yet.
-const NOT_YET: [&str; 10] = [
-    "base_url",
-    "authorization",
-    "no_auth",
-    "body_format_config",
-    "pagination_path",
-    "add_query_to_body",
-    "ignore_body_in_pagination",
-    "ignore_body",
-    "set_body_to_null",
-    "error_expression",
-];
+const NOT_YET: [&str; 5] =
+    ["body_format_config", "pagination_path", "ignore_body_in_pagination", "ignore_body", "set_body_to_null"];
 
 /// What may be written for the whole integration and for each method.
 #[derive(Clone)]
@@ -38,6 +30,8 @@ pub(super) struct Defaults {
     query: Tree,
     query_array: QueryArray,
     pagination: Pagination,
+    ends: Ends,
+    error_expression: Option<Expression>,
     missing_is_empty: bool,
     replayable: bool,
     timeout: Duration,
@@ -53,6 +47,8 @@ impl Default for Defaults {
             query: Tree::empty(),
             query_array: QueryArray::default(),
             pagination: Pagination::None,
+            ends: Ends::default(),
+            error_expression: None,
             missing_is_empty: false,
             replayable: true,
             timeout: TIMEOUT_DEFAULT,
@@ -82,9 +78,14 @@ impl Defaults {
             ])
         });
         let pagination = match fields.written("pagination") {
-            None => Some(self.pagination.clone()),
-            Some(spot) if spot.value().is_null() => Some(Pagination::None),
+            None => Some((self.pagination.clone(), self.ends.clone())),
+            Some(spot) if spot.value().is_null() => Some((Pagination::None, Ends::default())),
             Some(spot) => pagination::read(&spot),
+        };
+        let error_expression = match fields.written("error_expression") {
+            None => Some(self.error_expression.clone()),
+            Some(spot) if spot.value().is_null() => Some(None),
+            Some(spot) => spot.expression().map(Some),
         };
         let missing_is_empty = fields.or("missing_response_path", self.missing_is_empty, |spot| {
             spot.choice(&[("error", false), ("empty", true)])
@@ -97,11 +98,14 @@ impl Defaults {
         let page_records_max =
             fields.or("page_records_max", self.page_records_max, |spot| spot.whole(1..=1_000_000));
         let pages_max = fields.or("pages_max", self.pages_max, |spot| spot.whole(1..=10_000_000));
+        let (pagination, ends) = pagination?;
         Some(Self {
             headers: merged(&self.headers, own_headers?),
             query: self.query.clone().merged(own_query?),
             query_array: query_array?,
-            pagination: pagination?,
+            pagination,
+            ends,
+            error_expression: error_expression?,
             missing_is_empty: missing_is_empty?,
             replayable: replayable?,
             timeout: timeout?,
@@ -112,13 +116,25 @@ impl Defaults {
     }
 }
 
+/// Where requests go and how they are authenticated, where a method doesn't say.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'w> {
+    pub(super) base_url: &'w Template,
+    pub(super) authorization: &'w Authorization,
+}
+
 /// The method `name`.
-pub(super) fn read(spot: &Spot<'_>, name: &str, defaults: &Defaults) -> Option<Method> {
+pub(super) fn read(spot: &Spot<'_>, name: &str, defaults: &Defaults, way: Way<'_>) -> Option<Method> {
     let fields = spot.fields()?;
     fields.ignore(&["description", "api_documentation_url", "scopes", "examples", "tool_tags", "label"]);
     fields.ignore(&["query_schema", "body_schema", "response_schema", "ignore_credentials_on_redirect"]);
     fields.not_yet(&NOT_YET, "leave it out");
-    refuse_other_formats(&fields);
+    let (base_url, authorization) = own_way(&fields, way)?;
+    let body_format = fields.or("body_format", BodyFormat::Json, |spot| {
+        spot.choice(&[("json", BodyFormat::Json), ("form", BodyFormat::Form)])
+    });
+    let answer_format = answer_format(&fields);
+    let query_in_body = fields.or("add_query_to_body", false, Spot::boolean);
     let http_method = fields.or("method", "GET", |spot| {
         spot.choice(&[
             ("get", "GET"),
@@ -132,7 +148,7 @@ pub(super) fn read(spot: &Spot<'_>, name: &str, defaults: &Defaults) -> Option<M
     let body = fields.maybe("body", own_tree);
     let response_path = fields.or("response_path", Vec::new(), Spot::response_path);
     let inherited = if WITHOUT_PAGES.contains(&name) {
-        &Defaults { pagination: Pagination::None, ..defaults.clone() }
+        &Defaults { pagination: Pagination::None, ends: Ends::default(), ..defaults.clone() }
     } else {
         defaults
     };
@@ -141,14 +157,21 @@ pub(super) fn read(spot: &Spot<'_>, name: &str, defaults: &Defaults) -> Option<M
     let settings = settings?;
     Some(Method {
         http_method: http_method?.to_owned(),
+        base_url,
+        authorization,
         path: path?,
         headers: settings.headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
         query: settings.query,
         query_array: settings.query_array,
         body: body?,
+        body_format: body_format?,
+        query_in_body: query_in_body?,
+        answer_format: answer_format?,
+        error_expression: settings.error_expression,
         response_path: response_path?,
         missing_is_empty: settings.missing_is_empty,
         pagination: settings.pagination,
+        ends: settings.ends,
         replayable: settings.replayable,
         timeout: settings.timeout,
         page_bytes_max: settings.page_bytes_max,
@@ -157,20 +180,34 @@ pub(super) fn read(spot: &Spot<'_>, name: &str, defaults: &Defaults) -> Option<M
     })
 }
 
-/// Only JSON is sent and read so far.
-fn refuse_other_formats(fields: &Fields<'_>) {
-    for name in ["body_format", "api_response_format"] {
-        if let Some(spot) = fields.get(name)
-            && spot.value().as_str() != Some("json")
-        {
-            spot.problem("only json is supported yet", None);
+/// The integration's way, but for what the method says itself.
+fn own_way(fields: &Fields<'_>, way: Way<'_>) -> Option<(Template, Authorization)> {
+    let own_url = fields.or("base_url", way.base_url.clone(), base_url);
+    let own = fields.or("authorization", way.authorization.clone(), authorization::read);
+    let without = fields.or("no_auth", false, Spot::boolean);
+    if without? {
+        if let Some(spot) = fields.get("authorization") {
+            spot.problem_of_key("no_auth sends none", Some("leave one of them out"));
+            return None;
         }
+        return Some((own_url?, Authorization::None));
     }
+    Some((own_url?, own?))
+}
+
+fn answer_format(fields: &Fields<'_>) -> Option<AnswerFormat> {
     if let Some(spot) = fields.get("throw_error_on_parse_error")
         && spot.value().as_bool() == Some(false)
     {
         spot.not_yet("a response that can't be read is always an error");
     }
+    fields.or("api_response_format", AnswerFormat::Json, |spot| {
+        spot.choice(&[
+            ("json", AnswerFormat::Json),
+            ("ndjson", AnswerFormat::NdJson),
+            ("csv", AnswerFormat::Csv),
+        ])
+    })
 }
 
 fn path(spot: &Spot<'_>) -> Option<Template> {

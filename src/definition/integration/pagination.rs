@@ -1,20 +1,23 @@
 //! How lists continue, in Truto's words: `format` and `config`.
 
-use super::{CursorPagination, CursorSource, Limit, PAGE_LIMIT_DEFAULT, Pagination, SendIn};
+use super::{
+    CursorPagination, CursorSource, Ends, Limit, PAGE_LIMIT_DEFAULT, Pagination, SendIn, Told, limits,
+};
 use crate::definition::check::{Fields, Spot};
 
 /// Parameters of Truto's cursor pagination that change what happens and can't yet.
-const CURSOR_NOT_YET: [&str; 7] = [
+const CURSOR_NOT_YET: [&str; 6] = [
     "include_path",
     "headers",
     "use_content_hash",
     "is_cursor_url_encoded",
     "allow_empty_page_cursor",
     "ignore_limit_in_pagination",
-    "range_unit",
 ];
+const FORMATS: [&str; 7] = ["cursor", "page", "offset", "link_header", "range", "dynamic", "none"];
 
-pub(super) fn read(spot: &Spot<'_>) -> Option<Pagination> {
+/// A pagination, and what ends its lists.
+pub(super) fn read(spot: &Spot<'_>) -> Option<(Pagination, Ends)> {
     let fields = spot.fields()?.unwrapped("config")?;
     let format = fields.required("format")?;
     let read = match format.text()? {
@@ -23,18 +26,55 @@ pub(super) fn read(spot: &Spot<'_>) -> Option<Pagination> {
         "page" => page(&fields),
         "offset" => offset(&fields),
         "link_header" => limit(&fields, None).map(|limit| Pagination::LinkHeader { limit }),
-        "range" | "dynamic" => {
-            let hint = "cursor, page, offset, link_header and none are";
-            format.problem("this pagination is not supported yet", Some(hint));
-            return None;
-        }
+        "range" => range(&fields),
+        "dynamic" => dynamic(&fields),
         other => {
-            format.not_one_of(other, &["cursor", "page", "offset", "link_header", "none"]);
+            format.not_one_of(other, &FORMATS);
             return None;
         }
     };
+    let ends = ends(&fields, read.as_ref());
     fields.finish();
-    read
+    Some((read?, ends?))
+}
+
+/// What ends a list: at most one place in the answer that tells, a page's length, and statuses.
+fn ends(fields: &Fields<'_>, pagination: Option<&Pagination>) -> Option<Ends> {
+    let is_numbered = matches!(pagination, None | Some(Pagination::Page { .. } | Pagination::Offset { .. }));
+    let has_pages = matches!(pagination, None | Some(Pagination::Page { .. }));
+    let mut told = None;
+    for (name, fits) in [
+        ("has_next_path", true),
+        ("end_path", true),
+        ("total_path", is_numbered),
+        ("total_pages_path", has_pages),
+    ] {
+        let Some(spot) = fields.get(name) else { continue };
+        if !fits {
+            spot.problem_of_key("this pagination counts nothing", Some("has_next_path and end_path fit all"));
+            return None;
+        }
+        let path = spot.response_path()?;
+        let this = match name {
+            "has_next_path" => Told::HasNext(path),
+            "end_path" => Told::IsLast(path),
+            "total_path" => Told::Records(path),
+            _ => Told::Pages(path),
+        };
+        if told.replace(this).is_some() {
+            spot.problem_of_key("two places tell whether there is more", Some("keep one of them"));
+            return None;
+        }
+    }
+    let only_when_empty = fields.or("ends", false, |spot| {
+        if !is_numbered {
+            spot.problem_of_key("only numbered lists (page, offset) end by a page's length", None);
+            return None;
+        }
+        spot.choice(&[("short_page", false), ("empty_page", true)])
+    });
+    let statuses = fields.or("end_statuses", Vec::new(), limits::statuses);
+    Some(Ends { told, only_when_empty: only_when_empty?, statuses: statuses? })
 }
 
 fn cursor(fields: &Fields<'_>) -> Option<Pagination> {
@@ -43,26 +83,54 @@ fn cursor(fields: &Fields<'_>) -> Option<Pagination> {
     let is_link = fields.or("is_link", false, Spot::boolean);
     let source = source(fields);
     let param = parameter(fields, &["cursor_key", "cursor_param"], "cursor");
-    let in_body = fields.or("add_to_body", false, Spot::boolean);
-    let has_next_path = fields.maybe("has_next_path", Spot::response_path);
+    let send_in = send_in(fields);
     let limit = limit(fields, None);
     Some(Pagination::Cursor(CursorPagination {
         source: source?,
         is_link: is_link?,
         param: param?,
-        send_in: if in_body? { SendIn::Body } else { SendIn::Query },
-        has_next_path: has_next_path?,
+        send_in: send_in?,
         limit: limit?,
     }))
 }
 
-/// `cursor_path` is a path in the body, or a header's name where `cursor_path_object` says so.
+fn send_in(fields: &Fields<'_>) -> Option<SendIn> {
+    let in_body = fields.or("add_to_body", false, Spot::boolean)?;
+    Some(if in_body { SendIn::Body } else { SendIn::Query })
+}
+
+fn range(fields: &Fields<'_>) -> Option<Pagination> {
+    let unit = fields.required("range_unit").and_then(|spot| {
+        let unit = spot.filled()?;
+        if !unit.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) || unit == "bytes" {
+            spot.problem("this is no unit that records are counted in", Some("range_unit: items"));
+            return None;
+        }
+        Some(unit.to_owned())
+    });
+    let size = fields.any_of(&["max_limit", "limit"]);
+    let size = size.map_or(Some(PAGE_LIMIT_DEFAULT), |spot| spot.whole(1..=100_000));
+    Some(Pagination::Range { unit: unit?, size: size? })
+}
+
+fn dynamic(fields: &Fields<'_>) -> Option<Pagination> {
+    // What callers of a live request see of it; runs keep the values.
+    fields.ignore(&["get_cursor_from_response_expression"]);
+    let first = fields.maybe("get_initial_pagination_values_expression", Spot::expression);
+    let next = fields.required("get_pagination_values_expression").and_then(|spot| spot.expression());
+    let send_in = send_in(fields);
+    Some(Pagination::Dynamic { first: first?, next: next?, send_in: send_in? })
+}
+
+/// `cursor_path` is a path in the body or in the page's last record, or a header's name, as `cursor_path_object` says.
 fn source(fields: &Fields<'_>) -> Option<CursorSource> {
-    let in_header = fields.or("cursor_path_object", false, |spot| {
-        spot.choice(&[("body", false), ("header", true), ("headers", true)])
+    let place = fields.or("cursor_path_object", "body", |spot| {
+        let places = ["body", "header", "headers", "last_record"].map(|place| (place, place));
+        spot.choice(&places)
     });
     let spot = fields.required("cursor_path")?;
-    if in_header? {
+    let place = place?;
+    if place.starts_with("header") {
         return spot.filled().map(|name| CursorSource::Header(name.to_ascii_lowercase()));
     }
     let path = spot.response_path()?;
@@ -73,7 +141,7 @@ fn source(fields: &Fields<'_>) -> Option<CursorSource> {
         );
         return None;
     }
-    Some(CursorSource::Body(path))
+    Some(if place == "body" { CursorSource::Body(path) } else { CursorSource::LastRecord(path) })
 }
 
 fn page(fields: &Fields<'_>) -> Option<Pagination> {

@@ -21,7 +21,6 @@ pub(super) fn integration(root: &Spot<'_>) -> Option<Integration> {
     fields.ignore(&["id", "category", "sharing", "is_beta", "version", "can_install", "description"]);
     fields.ignore(&["logo", "icon", "tool_tags", "api_documentation_url"]);
     fields.not_yet(&["webhook", "actions"], "leave it out; only requests that a sync job makes are used");
-    fields.not_yet(&["error_expression"], "errors are told by the status; a body can't say so yet");
     if let Some(spot) = fields.get("credentials") {
         check_credentials(&spot);
     }
@@ -37,7 +36,12 @@ pub(super) fn integration(root: &Spot<'_>) -> Option<Integration> {
     let defaults = Defaults::read(&fields);
     // Without sound defaults the methods are still looked through, so that all problems come at once.
     let fallback = Defaults::default();
-    let resources = resources(&fields, defaults.as_ref().unwrap_or(&fallback));
+    let (no_url, no_authorization) = (Template::literal(""), Authorization::None);
+    let way = method::Way {
+        base_url: base_url.as_ref().unwrap_or(&no_url),
+        authorization: authorization.as_ref().unwrap_or(&no_authorization),
+    };
+    let resources = resources(&fields, defaults.as_ref().unwrap_or(&fallback), way);
     fields.finish();
     defaults?;
     let name = name?;
@@ -72,7 +76,7 @@ fn check_credentials(spot: &Spot<'_>) {
 }
 
 /// The address is never repeated: variables may have put anything in it.
-fn base_url(spot: &Spot<'_>) -> Option<Template> {
+pub(super) fn base_url(spot: &Spot<'_>) -> Option<Template> {
     const HINT: &str = "write it as https://api.example.com or https://{{subdomain}}.example.com";
     let template = spot.template()?;
     check_roots(spot, &template)?;
@@ -98,7 +102,11 @@ fn base_url(spot: &Spot<'_>) -> Option<Template> {
     None
 }
 
-fn resources(fields: &Fields<'_>, defaults: &Defaults) -> Option<BTreeMap<String, BTreeMap<String, Method>>> {
+fn resources(
+    fields: &Fields<'_>,
+    defaults: &Defaults,
+    way: method::Way<'_>,
+) -> Option<BTreeMap<String, BTreeMap<String, Method>>> {
     let spot = fields.required("resources")?;
     let entries = spot.entries()?;
     if entries.is_empty() {
@@ -116,7 +124,7 @@ fn resources(fields: &Fields<'_>, defaults: &Defaults) -> Option<BTreeMap<String
         for (name, spot) in spot.entries().unwrap_or_default() {
             good &= named(name, &spot);
             count += 1;
-            match method::read(&spot, name, defaults) {
+            match method::read(&spot, name, defaults, way) {
                 Some(method) => drop(methods.insert(name.to_owned(), method)),
                 None => good = false,
             }

@@ -1,6 +1,7 @@
 //! Lists that are read to their end, by each pagination.
 
 use super::*;
+use crate::definition::integration::{AnswerFormat, BodyFormat, Ends, Told};
 
 #[tokio::test]
 async fn records_arrive_as_they_were_sent() {
@@ -47,12 +48,13 @@ async fn a_cursor_can_be_sent_in_the_body() {
     let rule = CursorPagination {
         param: "variables.after".to_owned(),
         send_in: SendIn::Body,
-        has_next_path: Some(vec!["meta".to_owned(), "more".to_owned()]),
         limit: None,
         ..cursor_rule()
     };
     let body = Some(object(&[("query", literal("\"q\""))]));
-    let method = Method { http_method: "POST".to_owned(), body, ..list(Pagination::Cursor(rule)) };
+    let told = Some(Told::HasNext(vec!["meta".to_owned(), "more".to_owned()]));
+    let ends = Ends { told, ..Ends::default() };
+    let method = Method { http_method: "POST".to_owned(), body, ends, ..list(Pagination::Cursor(rule)) };
     assert_eq!(read_all(&server.source(method)).await, [["1"], ["2"]]);
     let seen = server.seen.lock().unwrap();
     let bodies: Vec<_> = seen.iter().map(|seen| seen.body.as_str()).collect();
@@ -156,4 +158,83 @@ async fn a_page_that_the_source_led_to_cannot_be_nothing() {
             assert_eq!((failed.kind, server.count()), (FetchErrorKind::Permanent, 3), "{failed}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_status_may_say_that_there_is_no_further_page() {
+    let server = Server::start(|count, _| match count {
+        0 => json(r#"{"data":[1,2]}"#),
+        _ => answer(404, &[("content-type", "application/json")], r#"{"error":"no such page"}"#),
+    })
+    .await;
+    let limit = Some(Limit { param: "size".to_owned(), value: 2 });
+    let pages = Pagination::Page { param: "page".to_owned(), start: 1, limit };
+    let ends = Ends { statuses: vec![404], ..Ends::default() };
+    let source = server.source(Method { ends, ..list(pages) });
+    assert_eq!(read_all(&source).await, vec![vec!["1", "2"], vec![]]);
+    // On the first page it means what it always means.
+    let error = fetch(&source, Cursor::Page(1)).await.unwrap_err();
+    assert_eq!((error.kind, error.status), (FetchErrorKind::Permanent, Some(404)));
+}
+
+#[tokio::test]
+async fn a_cursor_may_be_the_last_record_of_a_page() {
+    let server = Server::start(|_, seen| match seen.uri.contains("page%5Bafter%5D=b") {
+        false => json(r#"{"data":[{"id":"a"},{"id":"b"}],"meta":{"more":true}}"#),
+        true => json(r#"{"data":[{"id":"c"}],"meta":{"more":false}}"#),
+    })
+    .await;
+    let source = CursorSource::LastRecord(vec!["id".to_owned()]);
+    let ends =
+        Ends { told: Some(Told::HasNext(vec!["meta".to_owned(), "more".to_owned()])), ..Ends::default() };
+    let method = Method { ends, ..list(Pagination::Cursor(CursorPagination { source, ..cursor_rule() })) };
+    assert_eq!(
+        read_all(&server.source(method)).await.concat(),
+        [r#"{"id":"a"}"#, r#"{"id":"b"}"#, r#"{"id":"c"}"#]
+    );
+}
+
+#[tokio::test]
+async fn ranges_are_asked_for_and_a_part_is_a_page() {
+    let server = Server::start(|count, _| match count {
+        0 => answer(206, &[("content-range", "items 0-1/4")], "[1,2]"),
+        1 => answer(206, &[("content-range", "items 2-3/*")], "[3,4]"),
+        _ => answer(416, &[("content-range", "items */4")], "no"),
+    })
+    .await;
+    let pagination = Pagination::Range { unit: "items".to_owned(), size: 2 };
+    let source = server.source(Method { response_path: Vec::new(), ..list(pagination) });
+    assert_eq!(read_all(&source).await, vec![vec!["1", "2"], vec!["3", "4"], vec![]]);
+    let seen = server.seen.lock().unwrap();
+    let asked: Vec<_> = seen.iter().map(|seen| seen.headers["range"].to_str().unwrap()).collect();
+    assert_eq!(asked, ["items=0-1", "items=2-3", "items=4-5"]);
+}
+
+#[tokio::test]
+async fn bodies_are_written_and_answers_read_in_other_formats() {
+    let server = Server::start(|_, seen| match seen.uri.as_str() {
+        "/api/tickets" => {
+            answer(200, &[("content-type", "application/x-ndjson")], "{\"n\":1.10}\n{\"n\":2}\n")
+        }
+        _ => answer(500, &[], ""),
+    })
+    .await;
+    let method = Method {
+        http_method: "POST".to_owned(),
+        body: Some(object(&[("q", literal("\"a b\"")), ("l", literal("[1,2]"))])),
+        body_format: BodyFormat::Form,
+        query_in_body: true,
+        answer_format: AnswerFormat::NdJson,
+        ..list(Pagination::LinkHeader { limit: None })
+    };
+    let source = server.source(Method { response_path: Vec::new(), ..method });
+    let room = crate::engine::budget::Budget::new(64 << 20, 16 << 20).begin(0).await;
+    let request =
+        FetchRequest { query: Json::parse(r#"{"since":"x&y"}"#).unwrap(), ..request("tickets", "list") };
+    let page = source.fetch(&request, &room, &Permits(AtomicUsize::new(1))).await.unwrap();
+    assert_eq!((page.record(0), page.record(1)), (r#"{"n":1.10}"#, r#"{"n":2}"#));
+    let seen = server.seen.lock().unwrap();
+    assert_eq!(seen[0].body, "q=a+b&l%5B%5D=1&l%5B%5D=2&since=x%26y");
+    assert_eq!(seen[0].headers["content-type"], "application/x-www-form-urlencoded");
+    assert!(seen[0].headers["accept"].to_str().unwrap().starts_with("application/x-ndjson"));
 }
