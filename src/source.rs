@@ -15,6 +15,7 @@ mod body;
 mod decode;
 mod exchange;
 mod failure;
+pub mod grant;
 mod lines;
 mod link_header;
 mod pace;

@@ -23,6 +23,7 @@ pub mod runs;
 mod scripts;
 pub mod startup;
 pub mod state;
+pub mod tokens;
 pub mod triggers;
 mod writable;
 

@@ -16,6 +16,7 @@ mod live;
 mod planted;
 mod suspect;
 mod tender;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,7 @@ use crate::settings::Settings;
 use crate::source::Http as SourceHttp;
 use crate::store::Store;
 use crate::store::definitions::Definitions;
+use crate::worker::tokens::Tokens;
 
 use leases::Leases;
 use live::{Live, LiveWebhooks};
@@ -60,6 +62,7 @@ struct Worker {
     settings: Settings,
     store: Store,
     live: Live,
+    tokens: Tokens,
     source_http: SourceHttp,
     courier: Arc<HttpCourier<LiveWebhooks>>,
     budget: Budget,
@@ -80,6 +83,7 @@ struct Worker {
 /// When it could not start.
 pub async fn run(settings: Settings, store: Store, shutdown: CancellationToken) -> Result<(), WorkerError> {
     let sealer = Arc::new(Sealer::new(settings.seal.key.clone(), settings.seal.previous.clone()));
+    let tokens = Tokens::new(store.clone(), Arc::clone(&sealer));
     let definitions = Definitions::new(store.clone(), sealer);
     let live = Live::new(definitions);
     let egress = Egress::new(settings.egress.allow.clone());
@@ -90,6 +94,7 @@ pub async fn run(settings: Settings, store: Store, shutdown: CancellationToken) 
         source_http: SourceHttp::new(egress, settings.limits.page_bytes_max)?,
         courier: Arc::new(HttpCourier::new(courier_http, LiveWebhooks(live.clone()))),
         live,
+        tokens,
         budget: Budget::new(settings.worker.memory_budget_bytes, settings.limits.page_bytes_max),
         evaluations: Arc::new(tokio::sync::Semaphore::new(processors())),
         leases: Leases::default(),

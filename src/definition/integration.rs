@@ -11,6 +11,7 @@ use crate::id::IntegrationName;
 use crate::template::{Template, Tree};
 
 mod authorization;
+mod credentials;
 mod limits;
 mod method;
 mod pagination;
@@ -39,6 +40,8 @@ pub struct Integration {
     pub base_url: Template,
     /// How requests are authenticated.
     pub authorization: Authorization,
+    /// How accounts get their access token, when it is one that is renewed.
+    pub grant: Option<Grant>,
     /// How a failed request is tried again.
     pub retry: RetryPolicy,
     /// How a rate limit is recognised.
@@ -104,6 +107,61 @@ pub enum Authorization {
         /// Password; may be empty.
         password: Template,
     },
+}
+
+/// How an account's access token is made and renewed (RFC 6749). What it takes are credentials of the account: `client_id`,
+/// `client_secret`, `refresh_token`. The token is the credential `access_token`.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// With what.
+    pub kind: GrantKind,
+    /// The token endpoint.
+    pub token_url: Template,
+    /// What is asked for.
+    pub scope: Option<String>,
+    /// How the client says who it is.
+    pub client_auth: ClientAuth,
+    /// Further parameters.
+    pub params: Vec<(String, Template)>,
+}
+
+/// With what a token is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrantKind {
+    /// With a refresh token, which may be replaced each time (section 6).
+    RefreshToken,
+    /// With the client's own credentials (section 4.4).
+    ClientCredentials,
+}
+
+/// How a client says who it is (section 2.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// In the form.
+    Body,
+    /// By HTTP basic authentication.
+    Basic,
+}
+
+impl GrantKind {
+    /// Its name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RefreshToken => "refresh_token",
+            Self::ClientCredentials => "client_credentials",
+        }
+    }
+}
+
+impl Grant {
+    /// Whether an account has what it takes. One that doesn't is used as it is.
+    pub fn fits(&self, account: &super::Account) -> bool {
+        let takes = match self.kind {
+            GrantKind::RefreshToken => "refresh_token",
+            GrantKind::ClientCredentials => "client_secret",
+        };
+        ["client_id", takes].iter().all(|name| account.credentials.contains_key(*name))
+    }
 }
 
 /// What to do with a run whose credentials the source refuses.

@@ -220,7 +220,11 @@ impl Set<'_> {
 /// Reports what the integration's address and authorization need and the account doesn't have. A bare name is
 /// looked for in the context, then in the credentials; a credential's name may have dots.
 fn check_needs(root: &Spot<'_>, account: &Account, integration: &Integration) {
-    let has_credential = |path: &[String]| account.credentials.contains_key(&path.join("."));
+    let is_granted = integration.grant.as_ref().is_some_and(|grant| grant.fits(account));
+    let has_credential = |path: &[String]| {
+        let name = path.join(".");
+        account.credentials.contains_key(&name) || (is_granted && name == "access_token")
+    };
     for path in integration.account_paths() {
         let (field, path_in, there) = match path.split_first() {
             Some((first, rest)) if first == "credentials" => ("credentials", rest, has_credential(rest)),

@@ -6,10 +6,10 @@ use url::{Position, Url};
 use crate::definition::integration::Method;
 use crate::source::failure::Failure;
 use crate::source::scope::{BaseScope, PathScope, RequestScope};
-use crate::template::Template;
+use crate::template::{Scope, Template};
 
 /// A base URL for this account.
-pub(super) fn base(base_url: &Template, scope: &RequestScope<'_>) -> Result<Url, Failure> {
+pub(super) fn base(base_url: &Template, scope: &dyn Scope) -> Result<Url, Failure> {
     let text = base_url.text(&BaseScope(scope)).map_err(|error| {
         let what = format!("base_url can't be filled in: {error}; set the value in the account's context");
         Failure::permanent("template_error", what)

@@ -8,8 +8,7 @@ use crate::engine::seam::FetchRequest;
 use crate::json::Json;
 use crate::template::Scope;
 
-/// `id`, `query.*`, `body.*`, `context.*`, `credentials.*`; a bare name means the context, then the
-/// credentials.
+/// `id`, `query.*`, `body.*`, and what the account has.
 pub(super) struct RequestScope<'a> {
     /// The request being made.
     pub(super) request: &'a FetchRequest,
@@ -17,9 +16,25 @@ pub(super) struct RequestScope<'a> {
     pub(super) account: &'a Account,
 }
 
-impl RequestScope<'_> {
+/// `context.*` and `credentials.*` of an account; a bare name means the context, then the credentials.
+pub(super) struct AccountScope<'a>(pub(super) &'a Account);
+
+impl AccountScope<'_> {
     fn credential(&self, name: &str) -> Option<Json> {
-        self.account.credentials.get(name).map(|secret| Json::string(secret.expose_secret()))
+        self.0.credentials.get(name).map(|secret| Json::string(secret.expose_secret()))
+    }
+}
+
+impl Scope for AccountScope<'_> {
+    fn lookup(&self, path: &[String]) -> Option<Json> {
+        let (root, rest) = path.split_first()?;
+        match (root.as_str(), rest) {
+            ("context", rest) => self.0.context.get(rest),
+            // A credential's name may contain dots (`oauth.token`): credentials are a flat map.
+            ("credentials", rest) => self.credential(&rest.join(".")),
+            (name, []) => self.0.context.get(path).or_else(|| self.credential(name)),
+            _ => self.0.context.get(path),
+        }
     }
 }
 
@@ -30,11 +45,7 @@ impl Scope for RequestScope<'_> {
             ("id", []) => self.request.id.as_deref().map(Json::string),
             ("query", rest) => self.request.query.get(rest),
             ("body", rest) => self.request.body.as_ref()?.get(rest),
-            ("context", rest) => self.account.context.get(rest),
-            // A credential's name may contain dots (`oauth.token`): credentials are a flat map.
-            ("credentials", rest) => self.credential(&rest.join(".")),
-            (name, []) => self.account.context.get(path).or_else(|| self.credential(name)),
-            _ => self.account.context.get(path),
+            _ => AccountScope(self.account).lookup(path),
         }
     }
 }

@@ -78,6 +78,7 @@ pub(super) fn integration(base_url: &str) -> Integration {
         label: "Helpdesk".to_owned(),
         base_url: Template::parse(base_url).unwrap(),
         authorization: Authorization::None,
+        grant: None,
         retry: RetryPolicy { base: Duration::ZERO, max: Duration::ZERO, ..RetryPolicy::default() },
         rate_limit: RateLimitRule::default(),
         on_unauthorized: OnUnauthorized::Fail,

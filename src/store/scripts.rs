@@ -62,5 +62,7 @@ scripts! {
     snapshot in "snapshot": "no-writes",
     stop in "stop": "allow-oom",
     tend in "tend": "allow-oom",
+    token_begin in "token_begin": "allow-oom",
+    token_end in "token_end": "allow-oom",
     write_cell in "write_cell": "",
 }

@@ -106,6 +106,7 @@ async fn drive(
         parts.integration,
         claim.request.account.clone(),
         worker.source_http.clone(),
+        worker.tokens.clone(),
     );
     let (source, courier, journal) = (Arc::new(source), Arc::clone(&worker.courier), Arc::clone(journal));
     #[cfg(feature = "planted")]

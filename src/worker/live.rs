@@ -16,6 +16,7 @@ use crate::id::{AccountId, WebhookId};
 use crate::source::{Http, HttpSource};
 use crate::store::StoreError;
 use crate::store::definitions::Definitions;
+use crate::worker::tokens::Tokens;
 
 /// How old an account or webhook may be: a rotated secret is used this much later at most.
 const FRESH: Duration = Duration::from_secs(2);
@@ -140,9 +141,14 @@ impl Live {
         self.0.accounts.current(&self.0.definitions, id.as_str()).await
     }
 
+    /// An account as it is now, whatever was read a moment ago.
+    pub(super) async fn account_now(&self, id: &AccountId) -> Result<Arc<Account>, LiveError> {
+        self.0.accounts.anew(&self.0.definitions, id.as_str(), None).await
+    }
+
     /// The account as it is now, if the source should be asked again with it: it was mended since `used` was read.
     async fn mended(&self, used: &Account) -> Option<Arc<Account>> {
-        let now = self.0.accounts.anew(&self.0.definitions, used.id.as_str(), None).await.ok()?;
+        let now = self.account_now(&used.id).await.ok()?;
         let opened = |account: &Account| -> Vec<(String, String)> {
             let pairs = account.credentials.iter();
             pairs.map(|(name, secret)| (name.clone(), secret.expose_secret().to_owned())).collect()
@@ -174,6 +180,7 @@ pub(super) struct LiveSource {
     integration: Option<Arc<Integration>>,
     account: AccountId,
     http: Http,
+    tokens: Tokens,
 }
 
 impl LiveSource {
@@ -182,8 +189,37 @@ impl LiveSource {
         integration: Option<Arc<Integration>>,
         account: AccountId,
         http: Http,
+        tokens: Tokens,
     ) -> Self {
-        Self { live, integration, account, http }
+        Self { live, integration, account, http, tokens }
+    }
+
+    /// Asks as `account`, whose access is renewed where the integration says how: before it expires, and once when the
+    /// source refuses it.
+    async fn ask(
+        &self,
+        integration: &Arc<Integration>,
+        account: &Arc<Account>,
+        request: &FetchRequest,
+        room: &Room,
+        guard: &dyn SendGuard,
+    ) -> Result<Page, FetchError> {
+        let source = |account| HttpSource::new(Arc::clone(integration), account, self.http.clone());
+        let Some(grant) = integration.grant.as_ref().filter(|grant| grant.fits(account)) else {
+            return source(Arc::clone(account)).fetch(request, room, guard).await;
+        };
+        let first = self.tokens.authorise(&self.live, &self.http, grant, account, None).await?;
+        let result = source(first.account).fetch(request, room, guard).await;
+        match result {
+            Err(FetchError { kind: FetchErrorKind::Unauthorized, .. }) => {
+                let anew = self
+                    .tokens
+                    .authorise(&self.live, &self.http, grant, account, Some(first.generation))
+                    .await?;
+                source(anew.account).fetch(request, room, guard).await
+            }
+            result => result,
+        }
     }
 }
 
@@ -201,19 +237,18 @@ impl Source for LiveSource {
             Some(_) => self.live.integration_of(&account).await.map_err(unreadable)?,
             None => self.integration.clone().ok_or_else(|| unusable("the run has no integration".into()))?,
         };
-        let source = |account| HttpSource::new(Arc::clone(&integration), account, self.http.clone());
-        let result = source(Arc::clone(&account)).fetch(request, room, guard).await;
+        let result = self.ask(&integration, &account, request, room, guard).await;
         // What was read a moment ago must not fail a run whose account was mended since.
         if let Err(FetchError { kind: FetchErrorKind::Unauthorized, .. }) = &result
             && let Some(mended) = self.live.mended(&account).await
         {
-            return source(mended).fetch(request, room, guard).await;
+            return self.ask(&integration, &mended, request, room, guard).await;
         }
         result
     }
 }
 
-fn unreadable(error: LiveError) -> FetchError {
+pub(super) fn unreadable(error: LiveError) -> FetchError {
     match error {
         LiveError::Store(_) => FetchError { kind: FetchErrorKind::Transient, ..unusable(error.to_string()) },
         LiveError::Missing { .. } | LiveError::Unreadable(_) => unusable(error.to_string()),

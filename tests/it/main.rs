@@ -24,6 +24,7 @@ mod isolation;
 mod jobs;
 mod kill;
 mod mutex;
+mod oauth;
 mod outage;
 mod pace;
 mod poison;

@@ -11,6 +11,7 @@ mod mend;
 mod order;
 mod retention;
 mod state;
+mod tokens;
 
 use std::time::Duration;
 

@@ -21,7 +21,7 @@ pub(super) fn read(spot: &Spot<'_>) -> Option<Authorization> {
         "oauth" | "oauth2" | "oauth2_client_credentials" | "keka_oauth" => {
             format.problem(
                 "this authorization is not supported yet",
-                Some("bearer, header, query and basic are; put a token into the account's credentials"),
+                Some("bearer, header, query and basic are; what is renewed by OAuth 2 is declared under credentials"),
             );
             return None;
         }

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::method::Defaults;
 use super::{Authorization, Integration, Method, OnUnauthorized, RateLimitRule, RetryPolicy};
-use super::{authorization, limits, method};
+use super::{authorization, credentials, limits, method};
 use crate::definition::check::{Fields, Spot};
 use crate::definition::{BOOKKEEPING, is_plain_name};
 use crate::id::IntegrationName;
@@ -21,9 +21,7 @@ pub(super) fn integration(root: &Spot<'_>) -> Option<Integration> {
     fields.ignore(&["id", "category", "sharing", "is_beta", "version", "can_install", "description"]);
     fields.ignore(&["logo", "icon", "tool_tags", "api_documentation_url"]);
     fields.not_yet(&["webhook", "actions"], "leave it out; only requests that a sync job makes are used");
-    if let Some(spot) = fields.get("credentials") {
-        check_credentials(&spot);
-    }
+    let grant = fields.or("credentials", None, credentials::read);
     let name: Option<IntegrationName> = fields.required("name").and_then(|spot| spot.parsed());
     let label = fields.maybe("label", Spot::text);
     let base_url = fields.required("base_url").and_then(|spot| base_url(&spot));
@@ -50,29 +48,12 @@ pub(super) fn integration(root: &Spot<'_>) -> Option<Integration> {
         name,
         base_url: base_url?,
         authorization: authorization?,
+        grant: grant?,
         retry: retry?,
         rate_limit: rate_limit?,
         on_unauthorized: on_unauthorized?,
         resources: resources?,
     })
-}
-
-/// The declaration describes a form that we don't show, so all that matters is whether the account's
-/// credentials can be used as they are: a declaration of one format, or several by their names.
-fn check_credentials(spot: &Spot<'_>) {
-    let as_they_are = |format: Option<&str>| matches!(format, Some("api_key" | "basic"));
-    let usable = match spot.value().get("format") {
-        Some(format) => as_they_are(format.as_str()),
-        None => spot.value().as_object().is_some_and(|formats| {
-            formats.is_empty() || formats.keys().any(|format| as_they_are(Some(format)))
-        }),
-    };
-    if !usable {
-        spot.problem(
-            "only credentials of format api_key are supported yet",
-            Some("declare api_key, and give each account an access token as a credential"),
-        );
-    }
 }
 
 /// The address is never repeated: variables may have put anything in it.

@@ -170,6 +170,7 @@ local kinds = {
   watermarks = of_account('watermarks'),
   ['read-to'] = of_account('read-to'),
   floors = of_account('floors'),
+  token = of_account('token'),
   sets = function(account)
     of_account('sets')(account)
     say('members', 'sets:' .. account, '')

@@ -8,5 +8,5 @@ for _, set in ipairs(sets) do
   redis.call('ZREM', P .. 'sets:' .. account, set)
 end
 if #sets == most then return 1 end
-for _, kind in ipairs({'sets:', 'read-to:', 'floors:', 'watermarks:'}) do redis.call('UNLINK', P .. kind .. account) end
+for _, kind in ipairs({'sets:', 'read-to:', 'floors:', 'watermarks:', 'token:'}) do redis.call('UNLINK', P .. kind .. account) end
 return 0

@@ -1,0 +1,205 @@
+//! Access tokens: made and renewed at the source's token endpoint (RFC 6749, sections 4.4 and 6). Only the exchange; who may
+//! renew when, and where tokens are kept, is the caller's business.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use crate::definition::Account;
+use crate::definition::integration::{ClientAuth, Grant, GrantKind};
+use crate::engine::seam::{FetchError, FetchErrorKind};
+use crate::source::secrets::{Secrets, printable};
+use crate::source::{Http, MESSAGE_BYTES_MAX, address, scope};
+
+/// How long the exchange may take. Shorter than the time for which one worker alone may renew.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
+/// How much of an answer is read.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// What the token endpoint gave.
+pub struct Granted {
+    /// The token that requests carry.
+    pub access_token: SecretString,
+    /// The token for the next renewal, where it is a new one.
+    pub refresh_token: Option<SecretString>,
+    /// How long the access token works, where that was said.
+    pub expires_in: Option<Duration>,
+}
+
+/// Sources write the number of seconds as text, too.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    access_token: Option<SecretString>,
+    refresh_token: Option<SecretString>,
+    expires_in: Option<Seconds>,
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+/// Makes a new access token for `account`, with the refresh token that it has among its credentials.
+///
+/// # Errors
+/// [`FetchErrorKind::Unauthorized`] when the source refuses what the account has: it must be connected again.
+/// [`FetchErrorKind::Transient`] when the source is out of reach or in trouble.
+pub async fn renew(http: &Http, grant: &Grant, account: &Account) -> Result<Granted, FetchError> {
+    let mut secrets = Secrets::of(account);
+    exchange(http, grant, account, &mut secrets).await.map_err(|mut error| {
+        error.message = printable(&secrets.scrub(&error.message), MESSAGE_BYTES_MAX);
+        error
+    })
+}
+
+async fn exchange(
+    http: &Http,
+    grant: &Grant,
+    account: &Account,
+    secrets: &mut Secrets,
+) -> Result<Granted, FetchError> {
+    let broken = |what: String| FetchError::new(FetchErrorKind::Permanent, "token_request", what);
+    let scope = scope::AccountScope(account);
+    let url = address::base(&grant.token_url, &scope).map_err(|failure| broken(failure.message))?;
+    http.egress.check(&url).map_err(|refused| broken(refused.to_string()))?;
+    let credential =
+        |name: &str| account.credentials.get(name).map(|secret| secret.expose_secret().to_owned());
+    let client_id = credential("client_id").unwrap_or_default();
+    let client_secret = credential("client_secret");
+    let mut form: Vec<(String, String)> = vec![("grant_type".to_owned(), grant.kind.as_str().to_owned())];
+    let mut add =
+        |name: &str, value: Option<String>| form.extend(value.map(|value| (name.to_owned(), value)));
+    if grant.kind == GrantKind::RefreshToken {
+        add("refresh_token", credential("refresh_token"));
+    }
+    add("scope", grant.scope.clone());
+    for (name, template) in &grant.params {
+        add(name, Some(template.text(&scope).map_err(|error| broken(error.to_string()))?));
+    }
+    let mut request = http.client.post(url).timeout(TIMEOUT).header("accept", "application/json");
+    match grant.client_auth {
+        ClientAuth::Body => {
+            add("client_id", Some(client_id));
+            add("client_secret", client_secret);
+        }
+        ClientAuth::Basic => {
+            // Both are written as in a form first (section 2.3.1).
+            let encoded =
+                |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let pair = format!("{}:{}", encoded(&client_id), encoded(&client_secret.unwrap_or_default()));
+            let pair = STANDARD.encode(pair);
+            secrets.add(&pair);
+            request = request.header("authorization", format!("Basic {pair}"));
+        }
+    }
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
+    let out_of_reach = |error: reqwest::Error| {
+        let what = format!("the token endpoint can't be reached: {}", error.without_url());
+        FetchError::new(FetchErrorKind::Transient, "token_request", what)
+    };
+    let mut response = request.send().await.map_err(out_of_reach)?;
+    let status = response.status();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(out_of_reach)? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > ANSWER_BYTES_MAX {
+            return Err(broken("the token endpoint's answer has no end".to_owned()));
+        }
+    }
+    judged(status, serde_json::from_slice(&bytes).ok())
+}
+
+/// What the answer means: RFC 6749, sections 5.1 and 5.2, and what sources make of them.
+fn judged(status: reqwest::StatusCode, answer: Option<Answer>) -> Result<Granted, FetchError> {
+    let error = |kind, error: &str, what: String| {
+        Err(FetchError { status: Some(status.as_u16()), ..FetchError::new(kind, error, what) })
+    };
+    let said = answer.as_ref().and_then(|answer| {
+        let more = answer.error_description.as_deref().map(|more| format!(": {more}")).unwrap_or_default();
+        answer.error.as_ref().map(|error| format!("{error}{more}"))
+    });
+    if status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429) {
+        let what = format!("the token endpoint answered {status}; it may recover by itself");
+        return error(FetchErrorKind::Transient, "token_request", what);
+    }
+    match answer {
+        Some(Answer { access_token: Some(access_token), refresh_token, expires_in, error: None, .. })
+            if status.is_success() =>
+        {
+            let seconds = expires_in.and_then(|seconds| match seconds {
+                Seconds::Number(number) => Some(number),
+                Seconds::Text(text) => text.trim().parse().ok(),
+            });
+            let expires_in = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            Ok(Granted { access_token, refresh_token, expires_in })
+        }
+        // A success in another form than a token's, or a page: not the account's fault.
+        Some(Answer { error: None, .. }) | None if status.is_success() => {
+            let what = "the token endpoint's answer holds no access_token; check token_url".to_owned();
+            error(FetchErrorKind::Transient, "token_request", what)
+        }
+        Some(_) | None => {
+            let said = said.unwrap_or_else(|| format!("status {status}"));
+            let what = format!(
+                "the source refuses to renew the account's access ({said}); connect the account again, then resume the run"
+            );
+            error(FetchErrorKind::Unauthorized, "needs_reauth", what)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::StatusCode;
+
+    use super::*;
+
+    fn judge(status: u16, body: &str) -> Result<(String, Option<u64>), (FetchErrorKind, String)> {
+        match judged(StatusCode::from_u16(status).unwrap(), serde_json::from_str(body).ok()) {
+            Ok(granted) => Ok((
+                granted.access_token.expose_secret().to_owned(),
+                granted.expires_in.map(|lasts| lasts.as_secs()),
+            )),
+            Err(error) => Err((error.kind, error.message)),
+        }
+    }
+
+    #[test]
+    fn a_token_is_taken_in_all_its_forms() {
+        assert_eq!(judge(200, r#"{"access_token":"a","expires_in":60}"#), Ok(("a".to_owned(), Some(60))));
+        assert_eq!(judge(201, r#"{"access_token":"a","expires_in":"60"}"#), Ok(("a".to_owned(), Some(60))));
+        for strange in [r#","expires_in":"soon""#, r#","expires_in":-1"#, r#","expires_in":null"#, ""] {
+            let body = format!(r#"{{"access_token":"a"{strange}}}"#);
+            assert_eq!(judge(200, &body), Ok(("a".to_owned(), None)), "{strange}");
+        }
+    }
+
+    #[test]
+    fn only_what_the_source_refuses_asks_for_a_new_connection() {
+        let kind = |status, body: &str| judge(status, body).unwrap_err().0;
+        let refused = r#"{"error":"invalid_grant","error_description":"Token has been revoked"}"#;
+        assert_eq!(kind(400, refused), FetchErrorKind::Unauthorized);
+        assert_eq!(kind(401, "no"), FetchErrorKind::Unauthorized);
+        // GitHub tells errors in a 200.
+        assert_eq!(kind(200, r#"{"error":"bad_refresh_token"}"#), FetchErrorKind::Unauthorized);
+        for status in [429, 500, 503] {
+            assert_eq!(kind(status, refused), FetchErrorKind::Transient, "{status}");
+        }
+        for nothing in ["{}", "<html>", ""] {
+            assert_eq!(kind(200, nothing), FetchErrorKind::Transient, "{nothing}");
+        }
+        let (_, message) = judge(400, refused).unwrap_err();
+        assert!(
+            message.contains("(invalid_grant: Token has been revoked); connect the account again"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! Access tokens of accounts, shared by all workers. One of them renews at a time; what it got counts if nobody else renewed
+//! meanwhile, so a token is never replaced by an older one, and none is used before it is kept.
+
+use std::time::Duration;
+
+use super::{PATIENCE, Store, StoreError};
+use crate::id::AccountId;
+
+/// How long one worker alone may renew: longer than the exchange may take.
+pub const RENEWAL_MAX: Duration = Duration::from_secs(60);
+
+/// What is kept of an account's tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeptToken {
+    /// Grows with each renewal; 0 when there was none.
+    pub generation: u64,
+    /// The tokens, sealed; empty when there are none.
+    pub sealed: String,
+    /// Why the source refused to renew them, in the words of whoever was told; empty when it didn't.
+    pub refused: String,
+}
+
+/// What became of asking to renew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Renewal {
+    /// Somebody did already.
+    Done,
+    /// Somebody does, for this long at most.
+    Wait(Duration),
+    /// The caller may, for [`RENEWAL_MAX`].
+    Yours,
+}
+
+impl Store {
+    /// What is kept of an account's tokens.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn token(&self, account: &AccountId) -> Result<KeptToken, StoreError> {
+        let mut get = redis::cmd("HMGET");
+        get.arg(format!("{}token:{account}", self.of_account(account)));
+        get.arg("generation").arg("sealed").arg("refused");
+        let (generation, sealed, refused): (Option<u64>, Option<String>, Option<String>) =
+            self.look(&get, PATIENCE).await?;
+        Ok(KeptToken {
+            generation: generation.unwrap_or_default(),
+            sealed: sealed.unwrap_or_default(),
+            refused: refused.unwrap_or_default(),
+        })
+    }
+
+    /// Asks to renew the tokens of `generation`.
+    ///
+    /// # Errors
+    /// When Redis can't be written.
+    pub async fn begin_renewal(&self, account: &AccountId, generation: u64) -> Result<Renewal, StoreError> {
+        let lease = u64::try_from(RENEWAL_MAX.as_millis()).unwrap_or(u64::MAX);
+        let mut call = self.scripts.token_begin.key(self.of_account(account));
+        call.arg(account.as_str()).arg(generation).arg(lease);
+        let wait: i64 = self.call(&call, PATIENCE).await?;
+        Ok(match u64::try_from(wait) {
+            Ok(0) => Renewal::Yours,
+            Ok(wait) => Renewal::Wait(Duration::from_millis(wait)),
+            Err(_) => Renewal::Done,
+        })
+    }
+
+    /// Keeps what came of renewing those of `generation`: new tokens, or why the source refused. Whether it counts: not
+    /// when somebody else renewed them meanwhile.
+    ///
+    /// # Errors
+    /// When Redis can't be written.
+    pub async fn end_renewal(
+        &self,
+        account: &AccountId,
+        generation: u64,
+        sealed: &str,
+        refused: &str,
+    ) -> Result<bool, StoreError> {
+        let mut call = self.scripts.token_end.key(self.of_account(account));
+        call.arg(account.as_str()).arg(generation).arg(sealed).arg(refused);
+        self.call(&call, PATIENCE).await
+    }
+
+    fn of_account(&self, account: &AccountId) -> String {
+        self.partition(account.partition(self.partitions)).to_owned()
+    }
+}

@@ -1,0 +1,201 @@
+//! Access tokens that are renewed: before they expire, and when the source refuses one. All workers share what one of them
+//! got, and only one renews at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use crate::clock::{self, Millis};
+use crate::definition::Account;
+use crate::definition::integration::{Grant, GrantKind};
+use crate::engine::seam::{FetchError, FetchErrorKind};
+use crate::seal::Sealer;
+use crate::source::Http;
+use crate::source::grant;
+use crate::store::tokens::{KeptToken, RENEWAL_MAX, Renewal};
+use crate::store::{Store, StoreError};
+use crate::worker::live::{Live, unreadable};
+
+/// A token is renewed so long before it expires.
+const AHEAD: Duration = Duration::from_secs(60);
+/// How often it is looked whether another worker has renewed.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The tokens of all accounts.
+#[derive(Clone)]
+pub(super) struct Tokens {
+    store: Store,
+    sealer: Arc<Sealer>,
+}
+
+/// An account with the access token of the moment, and which generation that is.
+pub(super) struct Authorised {
+    pub(super) account: Arc<Account>,
+    pub(super) generation: u64,
+}
+
+/// What is sealed.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    /// Which credentials of the account these were made from; others mean that it was connected again.
+    of: String,
+    access_token: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Millis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    renew_at: Option<Millis>,
+}
+
+impl Tokens {
+    pub(super) fn new(store: Store, sealer: Arc<Sealer>) -> Self {
+        Self { store, sealer }
+    }
+
+    /// `account` with an access token that should work. `refused` is the generation of one that the source just refused.
+    /// `live` has the account as it is now: nothing is renewed for one that was connected again since it was read, as its
+    /// tokens are not to be used any more.
+    pub(super) async fn authorise(
+        &self,
+        live: &Live,
+        http: &Http,
+        grant: &Grant,
+        account: &Arc<Account>,
+        refused: Option<u64>,
+    ) -> Result<Authorised, FetchError> {
+        let mut account = Arc::clone(account);
+        let mut is_current = false;
+        let deadline = clock::monotonic() + RENEWAL_MAX + RENEWAL_MAX;
+        while clock::monotonic() < deadline {
+            let kept = self.store.token(&account.id).await.map_err(passing)?;
+            let own = self.open(&account, &kept);
+            let generation = kept.generation;
+            if refused != Some(generation) {
+                match &own {
+                    Some(own) if own.renew_at.is_none_or(|at| clock::now() < at) => {
+                        return Ok(Authorised { account: with(&account, own), generation });
+                    }
+                    // The token that the account was connected with serves as long as the source takes it.
+                    None if grant.kind == GrantKind::RefreshToken
+                        && account.credentials.contains_key("access_token") =>
+                    {
+                        return Ok(Authorised { account, generation });
+                    }
+                    Some(_) | None => {}
+                }
+            }
+            if !is_current {
+                account = live.account_now(&account.id).await.map_err(unreadable)?;
+                is_current = true;
+                continue;
+            }
+            if let Some(reason) = self.refusal(&account, &kept) {
+                return Err(FetchError::new(FetchErrorKind::Unauthorized, "needs_reauth", reason));
+            }
+            match self.store.begin_renewal(&account.id, generation).await.map_err(passing)? {
+                Renewal::Done => {}
+                Renewal::Wait(most) => tokio::time::sleep(most.min(LOOK_EVERY)).await,
+                Renewal::Yours => self.renew(http, grant, &account, own, generation).await?,
+            }
+        }
+        let what = "another worker renews the account's access and does not come to an end".to_owned();
+        Err(FetchError::new(FetchErrorKind::Transient, "token_request", what))
+    }
+
+    async fn renew(
+        &self,
+        http: &Http,
+        grant: &Grant,
+        account: &Arc<Account>,
+        own: Option<Sealed>,
+        generation: u64,
+    ) -> Result<(), FetchError> {
+        let with_newest = own.as_ref().map_or_else(|| Arc::clone(account), |own| with(account, own));
+        let (sealed, refusal, result) = match grant::renew(http, grant, &with_newest).await {
+            Ok(granted) => {
+                let now = clock::now();
+                let text = |secret: &SecretString| secret.expose_secret().to_owned();
+                let before = own.and_then(|own| own.refresh_token);
+                let sealed = Sealed {
+                    of: self.fingerprint(account),
+                    access_token: text(&granted.access_token),
+                    refresh_token: granted.refresh_token.as_ref().map(text).or(before),
+                    expires_at: granted.expires_in.map(|lasts| now.plus(lasts)),
+                    renew_at: granted.expires_in.map(|lasts| now.plus(lasts - AHEAD.min(lasts / 10))),
+                };
+                info!(account = account.id.as_str(), "access renewed");
+                (self.seal(account, &sealed)?, String::new(), Ok(()))
+            }
+            Err(error) if error.kind == FetchErrorKind::Unauthorized => {
+                let refusal = format!("{} {}", self.fingerprint(account), error.message);
+                (String::new(), refusal, Err(error))
+            }
+            Err(error) => (String::new(), String::new(), Err(error)),
+        };
+        self.store.end_renewal(&account.id, generation, &sealed, &refusal).await.map_err(passing)?;
+        result
+    }
+
+    /// The tokens that are kept, if they were made from what the account has now.
+    fn open(&self, account: &Account, kept: &KeptToken) -> Option<Sealed> {
+        let plain = self.sealer.open(&self.purpose(account), &kept.sealed).ok()?;
+        let sealed: Sealed = serde_json::from_slice(&plain).ok()?;
+        self.is_of(account, &sealed.of).then_some(sealed)
+    }
+
+    fn seal(&self, account: &Account, sealed: &Sealed) -> Result<String, FetchError> {
+        let broken = |what: String| FetchError::new(FetchErrorKind::Permanent, "token_request", what);
+        let plain = serde_json::to_vec(sealed).map_err(|error| broken(error.to_string()))?;
+        let plain = zeroize::Zeroizing::new(plain);
+        self.sealer.seal(&self.purpose(account), &plain).map_err(|error| broken(error.to_string()))
+    }
+
+    /// Why the source refused to renew, if that was said of what the account has now.
+    fn refusal(&self, account: &Account, kept: &KeptToken) -> Option<String> {
+        let (of, reason) = kept.refused.split_once(' ')?;
+        self.is_of(account, of).then(|| reason.to_owned())
+    }
+
+    fn purpose(&self, account: &Account) -> String {
+        format!("{}/{}/token", self.store.environment(), account.id)
+    }
+
+    fn fingerprint(&self, account: &Account) -> String {
+        self.sealer.fingerprint(&self.purpose(account), &credentials(account))
+    }
+
+    fn is_of(&self, account: &Account, fingerprint: &str) -> bool {
+        self.sealer.matches(&self.purpose(account), &credentials(account), fingerprint)
+    }
+}
+
+/// All credentials of an account, each with its length, so that no two accounts' look the same.
+fn credentials(account: &Account) -> zeroize::Zeroizing<Vec<u8>> {
+    let mut all = zeroize::Zeroizing::new(Vec::new());
+    for (name, secret) in &account.credentials {
+        for text in [name.as_str(), secret.expose_secret()] {
+            all.extend_from_slice(&text.len().to_le_bytes());
+            all.extend_from_slice(text.as_bytes());
+        }
+    }
+    all
+}
+
+/// `account` with these tokens among its credentials.
+fn with(account: &Account, sealed: &Sealed) -> Arc<Account> {
+    let mut account = account.clone();
+    account.credentials.insert("access_token".to_owned(), sealed.access_token.clone().into());
+    if let Some(refresh_token) = &sealed.refresh_token {
+        account.credentials.insert("refresh_token".to_owned(), refresh_token.clone().into());
+    }
+    Arc::new(account)
+}
+
+/// Without Redis nothing is renewed: what the source gives could not be kept.
+fn passing(error: StoreError) -> FetchError {
+    FetchError::new(FetchErrorKind::Transient, "token_not_kept", error.to_string())
+}

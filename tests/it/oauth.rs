@@ -1,0 +1,181 @@
+//! Access that is renewed (OAuth 2): by one worker at a time, each refresh token once, and told when the source refuses.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::support::definitions::job;
+use crate::support::{Cluster, Setup};
+
+/// Pages of the list, of two records each.
+const PAGES: u64 = 8;
+/// So many pages are read with an access token, and the next one asks for the one after it.
+const PAGES_OF_TOKEN: u64 = 3;
+const JOBS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+/// A source whose tokens wear out.
+#[derive(Default)]
+struct Issuer {
+    /// The refresh token that works, made new with each renewal.
+    refresh: u64,
+    /// Access tokens before this one don't work any more.
+    least: u64,
+    renewals: u64,
+    /// Renewals with a refresh token that was used before.
+    reused: u64,
+    refused: u64,
+    refuses: bool,
+}
+
+type Shared = Arc<Mutex<Issuer>>;
+
+async fn token(State(issuer): State<Shared>, form: String) -> (StatusCode, Json<Value>) {
+    let form: HashMap<String, String> = url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
+    let is = |name: &str, value: &str| form.get(name).is_some_and(|given| given == value);
+    let mut issuer = issuer.lock().unwrap();
+    let is_client =
+        is("client_id", "client") && is("client_secret", "s3cret-canary") && is("audience", "api");
+    let by_refresh = is("grant_type", "refresh_token");
+    let fits = if by_refresh {
+        is("refresh_token", &format!("refresh-{}", issuer.refresh))
+    } else {
+        is("grant_type", "client_credentials")
+    };
+    if by_refresh && !fits {
+        issuer.reused += 1;
+    }
+    if issuer.refuses || !is_client || !fits {
+        issuer.refused += 1;
+        return (StatusCode::BAD_REQUEST, Json(json!({ "error": "invalid_grant" })));
+    }
+    issuer.renewals += 1;
+    issuer.refresh += 1;
+    let (access, refresh) = (format!("access-{}", issuer.refresh), format!("refresh-{}", issuer.refresh));
+    (StatusCode::OK, Json(json!({ "access_token": access, "refresh_token": refresh, "expires_in": "3600" })))
+}
+
+#[derive(Deserialize)]
+struct Page {
+    page: u64,
+}
+
+async fn tickets(
+    State(issuer): State<Shared>,
+    Query(asked): Query<Page>,
+    headers: HeaderMap,
+) -> (StatusCode, Json<Value>) {
+    let token =
+        headers.get("authorization").and_then(|token| token.to_str().ok()?.strip_prefix("Bearer access-"));
+    let token: u64 = token.and_then(|number| number.parse().ok()).unwrap_or_default();
+    if token < asked.page.div_ceil(PAGES_OF_TOKEN).max(issuer.lock().unwrap().least) {
+        return (StatusCode::UNAUTHORIZED, Json(json!({ "error": "invalid_token" })));
+    }
+    let records: Vec<Value> = (0..2).map(|record| json!({ "id": asked.page * 2 + record })).collect();
+    (StatusCode::OK, Json(json!({ "tickets": records, "more": asked.page < PAGES })))
+}
+
+async fn source() -> (String, Shared) {
+    let issuer = Shared::default();
+    let router = Router::new().route("/oauth/token", post(token)).route("/tickets", get(tickets));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = router.with_state(issuer.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, issuer)
+}
+
+fn integration(url: &str, format: &str) -> Value {
+    json!({
+        "kind": "integration", "name": "helpdesk", "base_url": url,
+        "authorization": { "format": "bearer" },
+        "credentials": { "format": format, "config": {
+            "token_url": format!("{url}/oauth/token"), "params": { "audience": "api" } } },
+        "retry": { "attempts": 1, "base": "20ms", "max": "100ms", "outage_budget": "0s" },
+        "pagination": { "format": "page", "has_next_path": "more" },
+        "resources": { "tickets": { "list": { "path": "/tickets", "response_path": "tickets" } } },
+    })
+}
+
+fn account(refresh: &str) -> Value {
+    json!({
+        "kind": "integrated_account", "id": "acme", "integration": "helpdesk",
+        "credentials": { "client_id": "client", "client_secret": "s3cret-canary", "refresh_token": refresh },
+    })
+}
+
+async fn start(format: &str) -> (Cluster, Shared) {
+    let cluster = Setup { workers: 2, ..Setup::default() }.start().await;
+    let (url, issuer) = source().await;
+    let jobs = JOBS.iter().map(|id| job(id, json!([{ "resource": "tickets" }])));
+    cluster.apply([integration(&url, format), account("refresh-0")].into_iter().chain(jobs).collect()).await;
+    (cluster, issuer)
+}
+
+fn unique(cluster: &Cluster, run: &str) -> usize {
+    cluster.receiver.read(|ledger| ledger.run(run).resources["tickets"].unique.len())
+}
+
+#[tokio::test]
+async fn many_runs_of_an_account_share_tokens_and_none_is_used_twice() {
+    let (mut cluster, issuer) = start("oauth2").await;
+    let mut runs = Vec::new();
+    for id in JOBS {
+        runs.push(cluster.api.push(id, "acme", "backend").await);
+    }
+    for run in &runs {
+        let ended = cluster.api.ended(run).await;
+        assert_eq!(ended.status, "completed", "{ended:?}");
+        assert_eq!(unique(&cluster, run) as u64, PAGES * 2);
+    }
+    let (renewals, reused) = {
+        let issuer = issuer.lock().unwrap();
+        (issuer.renewals, issuer.reused)
+    };
+    assert_eq!(reused, 0, "a refresh token was used twice");
+    assert_eq!(renewals, PAGES.div_ceil(PAGES_OF_TOKEN), "each of them for all runs");
+
+    // The source refuses: the runs say so, and ask no more than once.
+    {
+        let mut issuer = issuer.lock().unwrap();
+        (issuer.refuses, issuer.least) = (true, issuer.refresh + 1);
+    }
+    let first = cluster.api.push("a", "acme", "backend").await;
+    let failed = cluster.api.ended(&first).await;
+    assert_eq!((failed.status.as_str(), failed.code()), ("failed", "unauthorized"), "{failed:?}");
+    assert!(failed.message().contains("connect the account again"), "{failed:?}");
+    let second = cluster.api.push("b", "acme", "backend").await;
+    assert_eq!(cluster.api.ended(&second).await.status, "failed");
+    assert_eq!(issuer.lock().unwrap().refused, 1, "what was refused is not asked again");
+
+    // Connected again, they go on.
+    let newest = {
+        let mut issuer = issuer.lock().unwrap();
+        issuer.refuses = false;
+        format!("refresh-{}", issuer.refresh)
+    };
+    cluster.api.apply(&[account(&newest)]).await;
+    for run in [&first, &second] {
+        cluster.api.post(&format!("/sync-job-run/{run}/resume"), &json!({})).await;
+        assert_eq!(cluster.api.ended(run).await.status, "completed");
+        assert_eq!(unique(&cluster, run) as u64, PAGES * 2);
+    }
+    assert_eq!(issuer.lock().unwrap().reused, 0);
+    cluster.check_alive();
+}
+
+#[tokio::test]
+async fn a_client_gets_tokens_by_its_own_credentials() {
+    let (mut cluster, issuer) = start("oauth2_client_credentials").await;
+    let run = cluster.api.push("a", "acme", "backend").await;
+    let ended = cluster.api.ended(&run).await;
+    assert_eq!(ended.status, "completed", "{ended:?}");
+    assert_eq!(unique(&cluster, &run) as u64, PAGES * 2);
+    assert_eq!(issuer.lock().unwrap().renewals, PAGES.div_ceil(PAGES_OF_TOKEN));
+    cluster.check_alive();
+}
