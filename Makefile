@@ -21,6 +21,7 @@ demo: setup ## Sync a local helpdesk API to a local webhook, kill a worker on th
 
 # The tests start the worker and the scheduler as processes, so all programs are built before.
 test: setup ## Format, lints, documentation and all tests: what CI runs
+	@scripts/kinto >/dev/null
 	cargo fmt --all --check
 	cargo build --workspace --all-targets --locked
 	$(MAKE) --no-print-directory lint

@@ -23,6 +23,7 @@ mod hot_path;
 mod isolation;
 mod jobs;
 mod kill;
+mod kinto;
 mod mutex;
 mod oauth;
 mod outage;
