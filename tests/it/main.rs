@@ -10,6 +10,7 @@ mod tidy;
 mod validate;
 
 mod bytes;
+mod catalogue;
 mod contract;
 mod drain;
 mod dry_run;
