@@ -2,7 +2,7 @@
 
 /// The candidate most like `word`, when it is near enough to be what was meant: one slip for short words,
 /// one in three characters for longer ones.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let near_enough = (word.chars().count() / 3).clamp(1, 4);
     candidates

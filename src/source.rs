@@ -29,6 +29,7 @@ mod secrets;
 mod select;
 mod status;
 mod told;
+pub mod witness;
 
 #[cfg(test)]
 mod testing;
@@ -48,6 +49,7 @@ use crate::source::failure::Failure;
 use crate::source::pace::Pace;
 use crate::source::request::Prepared;
 use crate::source::secrets::{Secrets, printable};
+use crate::source::witness::Witness;
 
 /// How much of an answer an error carries.
 const RAW_RESPONSE_BYTES_MAX: usize = 4096;
@@ -62,6 +64,7 @@ pub struct Http {
     egress: Egress,
     page_bytes_max: usize,
     pace: Pace,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl Http {
@@ -71,7 +74,13 @@ impl Http {
     /// # Errors
     /// When TLS can't be set up.
     pub fn new(egress: Egress, page_bytes_max: usize) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: egress.client()?, egress, page_bytes_max, pace: Pace::new() })
+        Ok(Self { client: egress.client()?, egress, page_bytes_max, pace: Pace::new(), witness: None })
+    }
+
+    /// The same client, which tells `witness` of each exchange.
+    #[must_use]
+    pub fn watched(self, witness: Arc<dyn Witness>) -> Self {
+        Self { witness: Some(witness), ..self }
     }
 }
 

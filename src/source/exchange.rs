@@ -12,7 +12,7 @@ use crate::engine::seam::Page;
 use crate::source::body::{Body, End};
 use crate::source::failure::Failure;
 use crate::source::request::Prepared;
-use crate::source::{Http, body, page, status, told};
+use crate::source::{Http, body, page, status, told, witness};
 
 /// How much of an answer that is no page is read, and how much of any answer a failure keeps.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -63,10 +63,16 @@ async fn exchange(
     if let Some(body) = &prepared.body {
         builder = builder.body(body.clone());
     }
+    if let Some(witness) = &http.witness {
+        witness.sent(&witness::sent(prepared));
+    }
     let mut response = builder.send().await.map_err(|error| unreachable_source(&error, prepared.timeout))?;
     let (status, version) = (response.status(), response.version());
     let headers = std::mem::take(response.headers_mut());
     let code = status.as_u16();
+    if let Some(witness) = &http.witness {
+        witness.came(&witness::came(code, &headers, prepared));
+    }
 
     if !page::is_page(method, prepared, status) || integration.rate_limit.statuses.contains(&code) {
         let Body { bytes, .. } = body::read(response, ANSWER_BYTES_MAX, room, &http.pace).await;

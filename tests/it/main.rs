@@ -11,6 +11,7 @@ mod validate;
 
 mod bytes;
 mod catalogue;
+mod check;
 mod contract;
 mod drain;
 mod dry_run;

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::client::Client;
 use crate::state::StateCommand;
-use crate::{apply, definitions, demo, dev, dry_run, playground, run, runs, serve, validate};
+use crate::{apply, check, definitions, demo, dev, dry_run, playground, run, runs, serve, validate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,6 +16,7 @@ Examples:
   rapidbridge dev                                    a private Redis, scheduler and workers on this machine
   rapidbridge playground                             an API and a receiver to try sync jobs with
   rapidbridge validate examples/helpdesk             check files, show each job's plan
+  rapidbridge integration check FILES --resource R   try a declaration on the real API
   rapidbridge apply -f examples/helpdesk             show what would change, ask, apply
   rapidbridge run --job helpdesk-full --account acme --webhook backend --watch
   rapidbridge runs --status failed
@@ -73,6 +74,9 @@ pub(crate) enum Command {
     Apply(apply::Options),
     /// Check definitions in files, without a server: every mistake with its place, or each job's plan
     Validate(validate::Options),
+    /// Integrations: what their declarations do with a real API
+    #[command(subcommand)]
+    Integration(IntegrationCommand),
     /// Show what a sync job would do: real requests to the source, nothing delivered, nothing remembered
     DryRun(dry_run::Options),
     /// Start a run of a sync job now
@@ -137,6 +141,12 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum IntegrationCommand {
+    /// Read some pages from files alone, without a server: what is sent, what comes back, where it goes on and why it ends
+    Check(check::Options),
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum TriggerCommand {
     /// Make a run of a trigger now, without a slot
     Run {
@@ -179,6 +189,7 @@ mod tests {
         for line in [
             "apply -f x.yaml --dry-run",
             "validate x.yaml folder",
+            "integration check x.yaml --resource r --method list --query a=1 --pages 2",
             "run --job j --account a --webhook w --arg x=1 --watch",
             "runs --status failed --limit 5",
             "show r",

@@ -31,6 +31,11 @@ const SERVER_FOLDER: &str = ".redis/bin";
 /// What requests may reach besides public addresses: this machine, where the APIs and receivers of a developer are.
 const LOOPBACK: &str = "127.0.0.0/8,::1/128";
 
+/// [`LOOPBACK`] as the guard of requests takes it.
+pub(crate) fn own_networks() -> Vec<ipnet::IpNet> {
+    LOOPBACK.split(',').filter_map(|network| network.parse().ok()).collect()
+}
+
 /// How often Redis is looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often Redis is started again before `dev` gives up: one that ends at every start has a reason in its log.

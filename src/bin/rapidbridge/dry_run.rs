@@ -45,7 +45,7 @@ pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<Exi
     body.insert("integrated_account_id".into(), options.account.into());
     body.insert("limit".into(), options.limit.into());
     body.extend(options.webhook.map(|webhook| ("webhook_id".to_owned(), webhook.into())));
-    let args = run::arguments(options.args_json.as_deref(), &options.args)?;
+    let args = run::arguments("--args-json", options.args_json.as_deref(), &options.args)?;
     let path = ["sync-job", options.job.as_str(), "dry-run"];
     let answer: Value = client.call(client.post_request(&path, run::with_args(&body, &args))?).await?;
     let shown: Shown = serde_json::from_value(answer.clone())?;

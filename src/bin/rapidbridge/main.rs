@@ -1,6 +1,7 @@
 //! The command line: it talks to a scheduler's REST API, and starts processes. Each command is a file.
 
 mod apply;
+mod check;
 mod client;
 mod commands;
 mod definitions;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use commands::{Cli, Command, KeyCommand, TriggerCommand};
+use commands::{Cli, Command, IntegrationCommand, KeyCommand, TriggerCommand};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -43,6 +44,7 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Apply(options) => apply::run(&remote.client()?, options).await,
         Command::Validate(options) => validate::run(&options),
+        Command::Integration(IntegrationCommand::Check(options)) => check::run(options).await,
         Command::DryRun(options) => dry_run::run(&remote.client()?, options).await,
         Command::Run(options) => run::run(&remote.client()?, options).await,
         Command::Runs(options) => runs::list(&remote.client()?, options).await,

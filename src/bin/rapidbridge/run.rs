@@ -77,7 +77,7 @@ pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<Exi
     if let Some(handling) = options.error_handling {
         body.insert("error_handling".into(), handling.into());
     }
-    let args = arguments(options.args_json.as_deref(), &options.args)?;
+    let args = arguments("--args-json", options.args_json.as_deref(), &options.args)?;
     let mut request = client.post_request(&["sync-job-run"], with_args(&body, &args))?;
     if let Some(key) = options.idempotency_key {
         request = request.header("Idempotency-Key", key);
@@ -86,14 +86,19 @@ pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<Exi
     begun(client, &run, options.watch).await
 }
 
-/// The arguments as JSON text: numbers of `--args-json` stay as they were written.
-pub(crate) fn arguments(json: Option<&str>, pairs: &[(String, String)]) -> anyhow::Result<Json> {
+/// The members of an object as JSON text, with `pairs` on top: numbers of `json`, which was given by `option`, stay as they
+/// were written.
+pub(crate) fn arguments(
+    option: &str,
+    json: Option<&str>,
+    pairs: &[(String, String)],
+) -> anyhow::Result<Json> {
     let base = match json {
         None => Json::empty_object(),
-        Some(text) => Json::parse(text).context("--args-json is no JSON")?,
+        Some(text) => Json::parse(text).with_context(|| format!("{option} is no JSON"))?,
     };
     let Members(mut members) = serde_json::from_str(base.as_str())
-        .context("--args-json must be an object, such as '{\"since\": \"2026-01-01\"}'")?;
+        .with_context(|| format!("{option} must be an object, such as '{{\"since\": \"2026-01-01\"}}'"))?;
     members.extend(pairs.iter().map(|(name, value)| (name.clone(), Json::string(value))));
     Ok(Json::of(&members))
 }
@@ -176,10 +181,13 @@ mod tests {
     #[test]
     fn arguments_are_text_or_exact_json() {
         let pairs = [("since".to_owned(), "2026=x".to_owned()), ("n".to_owned(), "7".to_owned())];
-        let args = arguments(Some(r#"{"big": 12345678901234567890.10, "n": 1}"#), &pairs).unwrap();
+        let args =
+            arguments("--args-json", Some(r#"{"big": 12345678901234567890.10, "n": 1}"#), &pairs).unwrap();
         assert_eq!(args.as_str(), r#"{"big":12345678901234567890.10,"n":"7","since":"2026=x"}"#);
-        assert!(arguments(Some("[1]"), &[]).unwrap_err().to_string().contains("must be an object"));
-        let twice = format!("{:#}", arguments(Some(r#"{"a":1,"a":2}"#), &[]).unwrap_err());
+        assert!(
+            arguments("--args-json", Some("[1]"), &[]).unwrap_err().to_string().contains("must be an object")
+        );
+        let twice = format!("{:#}", arguments("--args-json", Some(r#"{"a":1,"a":2}"#), &[]).unwrap_err());
         assert!(twice.contains("\"a\" is there twice"), "{twice}");
         assert_eq!(
             with_args(&Map::from_iter([("a".to_owned(), json!(1))]), &args),
