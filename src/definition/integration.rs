@@ -298,6 +298,19 @@ pub struct Method {
     pub pages_max: u32,
 }
 
+impl Method {
+    /// The members of a job's query that its own fields speak of (`{{query.ticket_id}}`).
+    pub fn takes_from_query(&self) -> Vec<String> {
+        let trees = [Some(&self.query), self.body.as_ref()].into_iter().flatten();
+        let in_trees = trees.flat_map(|tree| tree.templates().into_iter().map(|(_, template)| template));
+        let headers = self.headers.iter().map(|(_, template)| template);
+        let all = [&self.path, &self.base_url].into_iter().chain(headers).chain(in_trees);
+        let names =
+            all.flat_map(Template::paths).filter(|path| path.first().is_some_and(|root| root == "query"));
+        names.filter_map(|path| path.get(1).cloned()).collect()
+    }
+}
+
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BodyFormat {

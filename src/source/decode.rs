@@ -22,11 +22,17 @@ pub(super) fn check_content_type(format: AnswerFormat, headers: &HeaderMap) -> R
     let subtype = essence.split_once('/').map_or("", |(_, subtype)| subtype);
     let is_page = matches!(essence.as_str(), "text/html" | "application/xhtml+xml");
     let is_json = essence.is_empty() || subtype == "json" || subtype.ends_with("+json");
-    if is_json || (format != AnswerFormat::Json && !is_page) {
+    let is_expected = match format {
+        AnswerFormat::Json => is_json,
+        AnswerFormat::NdJson => !is_page,
+        // JSON in place of CSV is what an error looks like, and would be a first line that names members.
+        AnswerFormat::Csv => !is_page && (!is_json || essence.is_empty()),
+    };
+    if is_expected {
         return Ok(());
     }
     let what = format!(
-        "the answer is {essence:?}, not JSON: perhaps a login page, a proxy's page, or not the API; \
+        "the answer is {essence:?}, not what api_response_format says: perhaps a login page, a proxy's page, or not the API; \
          check base_url, path and the accept header"
     );
     // A page for people in place of an API's answer is how proxies and hosts say that they are in trouble.
@@ -194,7 +200,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, "text/plain".parse().unwrap());
         assert!(check_content_type(AnswerFormat::Csv, &headers).is_ok());
-        headers.insert(CONTENT_TYPE, "text/html".parse().unwrap());
-        assert!(check_content_type(AnswerFormat::Csv, &headers).is_err());
+        for (format, value) in [
+            (AnswerFormat::Csv, "text/html"),
+            (AnswerFormat::NdJson, "text/html"),
+            (AnswerFormat::Csv, "application/json"),
+        ] {
+            headers.insert(CONTENT_TYPE, value.parse().unwrap());
+            assert!(check_content_type(format, &headers).is_err(), "{value}");
+        }
     }
 }

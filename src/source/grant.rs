@@ -142,8 +142,8 @@ fn judged(status: reqwest::StatusCode, answer: Option<Answer>) -> Result<Granted
             Ok(Granted { access_token, refresh_token, expires_in })
         }
         // A success in another form than a token's, or a page: not the account's fault.
-        Some(Answer { error: None, .. }) | None if status.is_success() => {
-            let what = "the token endpoint's answer holds no access_token; check token_url".to_owned();
+        Some(Answer { error: None, .. }) | None if !matches!(status.as_u16(), 400 | 401) => {
+            let what = format!("the token endpoint answered {status} and no access_token; check token_url");
             error(FetchErrorKind::Transient, "token_request", what)
         }
         Some(_) | None => {
@@ -193,8 +193,8 @@ mod tests {
         for status in [429, 500, 503] {
             assert_eq!(kind(status, refused), FetchErrorKind::Transient, "{status}");
         }
-        for nothing in ["{}", "<html>", ""] {
-            assert_eq!(kind(200, nothing), FetchErrorKind::Transient, "{nothing}");
+        for (status, nothing) in [(200, "{}"), (200, "<html>"), (302, ""), (403, "<html>"), (404, "")] {
+            assert_eq!(kind(status, nothing), FetchErrorKind::Transient, "{status} {nothing}");
         }
         let (_, message) = judge(400, refused).unwrap_err();
         assert!(

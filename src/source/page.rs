@@ -41,11 +41,12 @@ pub(super) fn read(
         return Ok(nothing(method));
     }
     decode::check_content_type(method.answer_format, headers)?;
-    let body = lines::as_json(method.answer_format, decode::without_mark(body))?;
-    let text = decode::text(&body)?;
-    if text.trim().is_empty() {
+    let body = decode::without_mark(body);
+    if body.trim_ascii().is_empty() {
         return if method.missing_is_empty { without_content(method, prepared) } else { Err(empty()) };
     }
+    let body = lines::as_json(method.answer_format, body)?;
+    let text = decode::text(&body)?;
 
     let (cursor_path, told_path) = pagination::paths(&method.pagination, &method.ends);
     let paths = [Some(method.response_path.as_slice()), cursor_path, told_path];
@@ -85,7 +86,7 @@ fn nothing(method: &Method) -> Page {
 /// A success with nothing in it says neither that there are records nor that there are none: something between the
 /// source and us lost them.
 fn empty() -> Failure {
-    let what = "the body is empty where JSON should be, as if the answer was lost on its way; if the source means that \
+    let what = "the body is empty where records should be, as if the answer was lost on its way; if the source means that \
                 there are no records, set missing_response_path: empty";
     Failure::transient("empty_answer", what)
 }

@@ -240,7 +240,7 @@ pub(super) fn next(
         Pagination::Page { .. } | Pagination::Offset { .. } => {
             Ok(next_by_count(ends, more, turn, answer.records))
         }
-        Pagination::Range { .. } => Ok(next_by_range(more, turn, answer)),
+        Pagination::Range { .. } => next_by_range(more, turn, answer),
         Pagination::Dynamic { next, .. } => next_values(next, turn, answer),
     }
 }
@@ -281,20 +281,39 @@ fn next_by_count(ends: &Ends, more: Option<bool>, turn: &Turn, records: usize) -
     }
 }
 
-/// `Content-Range: items 0-99/1000` says what came, and perhaps how much there is. An answer without it is the whole
+/// `Content-Range: items 0-99/1000` says what came, and perhaps how much there is. A first answer without it is the whole
 /// list: the source took no notice of what was asked for.
-fn next_by_range(more: Option<bool>, turn: &Turn, answer: &Answer<'_>) -> Option<Cursor> {
-    let value = answer.headers.get(CONTENT_RANGE)?.to_str().ok()?;
+fn next_by_range(more: Option<bool>, turn: &Turn, answer: &Answer<'_>) -> Result<Option<Cursor>, Failure> {
+    let Some(value) = answer.headers.get(CONTENT_RANGE) else {
+        return if turn.is_first() { Ok(None) } else { Err(wrong_range("the answer doesn't say what came")) };
+    };
+    let value = String::from_utf8_lossy(value.as_bytes());
+    let Some((from, after, total)) = range(&value) else {
+        return Err(wrong_range(&format!("{value:?} is no Content-Range")));
+    };
+    let asked = if let Cursor::Offset(offset) = turn.cursor { offset } else { 0 };
+    if from != asked || after <= asked {
+        return Err(wrong_range(&format!("records from {asked} were asked for, and {value:?} came")));
+    }
+    let records = u64::try_from(answer.records).unwrap_or(u64::MAX);
+    let is_more = more.unwrap_or_else(|| match total {
+        Some(total) => after < total,
+        None => turn.full_page.is_none_or(|full| records >= full),
+    });
+    Ok((is_more && records > 0).then_some(Cursor::Offset(after)))
+}
+
+fn wrong_range(what: &str) -> Failure {
+    Failure::broken("invalid_range", format!("{what}; what comes next can't be told"))
+}
+
+/// First, behind the last, and of how many, where that is known.
+fn range(value: &str) -> Option<(u64, u64, Option<u64>)> {
     let (_, range) = value.trim().split_once(' ')?;
     let (came, total) = range.split_once('/')?;
-    let last: u64 = came.split_once('-')?.1.trim().parse().ok()?;
-    let after = last.checked_add(1)?;
-    let records = u64::try_from(answer.records).unwrap_or(u64::MAX);
-    let is_more = more.unwrap_or_else(|| match total.trim().parse::<u64>() {
-        Ok(total) => after < total,
-        Err(_) => turn.full_page.is_none_or(|full| records >= full),
-    });
-    (is_more && records > 0).then_some(Cursor::Offset(after))
+    let (first, last) = came.split_once('-')?;
+    let after = last.trim().parse::<u64>().ok()?.checked_add(1)?;
+    Some((first.trim().parse().ok()?, after, total.trim().parse().ok()))
 }
 
 /// The parameters of a list's first page.
@@ -356,6 +375,12 @@ fn next_by_cursor(
             "missing_cursor",
             "the answer says that there is a next page but holds no cursor; check the pagination's cursor_path",
         )),
+        None if matches!(rule.source, CursorSource::LastRecord(_)) && answer.records > 0 => {
+            Err(Failure::broken(
+                "missing_cursor",
+                "the page's last record has no cursor, so what comes after it can't be asked for; check the pagination's cursor_path",
+            ))
+        }
         None => Ok(None),
     }
 }

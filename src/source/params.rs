@@ -27,6 +27,11 @@ impl Params {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
+    /// Takes `name` away.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.retain(|(key, _)| key != name);
+    }
+
     /// Sets `name`, in its old place if it has one.
     pub(super) fn set(&mut self, name: &str, value: Json) {
         match self.0.iter_mut().find(|(key, _)| key == name) {

@@ -13,6 +13,11 @@ use crate::retry_after;
 /// No wait is shorter: a limit that is "over now" often isn't.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 
+/// From here on a number is a moment in seconds since 1970 (September 2001): no wait is that long.
+const EPOCH_SECONDS_MIN: f64 = 1e9;
+/// From here on it is a moment in milliseconds.
+const EPOCH_MILLIS_MIN: f64 = 1e11;
+
 /// How long to wait, if the answer is a rate limit; from one second to `rule.max_wait`.
 pub(super) fn wait(rule: &RateLimitRule, status: u16, headers: &HeaderMap, now: Millis) -> Option<Duration> {
     let now = header_texts(headers, DATE.as_str()).find_map(retry_after::http_date).unwrap_or(now);
@@ -23,7 +28,8 @@ pub(super) fn wait(rule: &RateLimitRule, status: u16, headers: &HeaderMap, now: 
         return None;
     }
     let reset = rule.reset_header.as_ref().and_then(|header| reset(header, headers, now));
-    let wait = retry_after.max(reset).unwrap_or(rule.default_wait);
+    let told = retry_after.max(reset).or_else(|| learnt(headers, now));
+    let wait = told.unwrap_or(rule.default_wait);
     Some(wait.min(rule.max_wait).max(WAIT_MIN))
 }
 
@@ -38,6 +44,21 @@ fn reset(header: &ResetHeader, headers: &HeaderMap, now: Millis) -> Option<Durat
         ResetUnit::EpochMillis => millis(value).since(now),
     };
     header_texts(headers, &header.name).filter_map(number).map(wait).max()
+}
+
+/// What the usual headers say, where nothing is declared: `RateLimit: "default";r=0;t=30` (draft-ietf-httpapi-ratelimit-headers),
+/// and `RateLimit-Reset` of its older versions or `X-RateLimit-Reset`, of which some are seconds from now and some a moment.
+fn learnt(headers: &HeaderMap, now: Millis) -> Option<Duration> {
+    let structured = header_texts(headers, "ratelimit").flat_map(|text| text.split([';', ',']));
+    let structured = structured.filter_map(|part| number(part.trim().strip_prefix("t=")?)).map(seconds_up);
+    let names = ["ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset"];
+    let plain = names.into_iter().flat_map(|name| header_texts(headers, name)).filter_map(number);
+    let plain = plain.map(|value| match value {
+        seconds if seconds < EPOCH_SECONDS_MIN => seconds_up(seconds),
+        moment if moment < EPOCH_MILLIS_MIN => millis(moment * 1000.0).since(now),
+        moment => millis(moment).since(now),
+    });
+    structured.chain(plain).max()
 }
 
 /// A number of digits with at most one dot. Signs, exponents, `nan` and `inf`, which Rust reads, are no
@@ -76,6 +97,31 @@ mod tests {
 
     fn seconds(rule: &RateLimitRule, status: u16, pairs: &[(&str, &str)]) -> Option<u64> {
         wait(rule, status, &headers(pairs), NOW).map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn usual_headers_are_learnt_from() {
+        let rule = RateLimitRule::default();
+        for (name, value, expected) in [
+            ("ratelimit", r#""default";r=0;t=17"#, 17),
+            ("ratelimit", "limit=10, remaining=0, reset=5", 30),
+            ("ratelimit", r#""burst";r=0;t=2, "daily";r=5;t=90"#, 90),
+            ("ratelimit-reset", "12", 12),
+            ("x-ratelimit-reset", "0", 1),
+            ("x-ratelimit-reset", "1769846425", 25),
+            ("x-rate-limit-reset", "1769846425000", 25),
+            ("x-ratelimit-reset", "1769846000", 1),
+            ("x-ratelimit-reset", "99999999999999999999", 3600),
+            ("x-ratelimit-reset", "2026-01-31T08:01:00Z", 30),
+        ] {
+            assert_eq!(seconds(&rule, 429, &[(name, value)]), Some(expected), "{name}: {value}");
+            assert_eq!(
+                seconds(&rule, 429, &[(name, value), ("retry-after", "7")]),
+                Some(7),
+                "what is told counts"
+            );
+            assert_eq!(seconds(&rule, 200, &[(name, value)]), None);
+        }
     }
 
     #[test]

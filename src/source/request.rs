@@ -79,8 +79,9 @@ pub(super) fn prepare(
     mut secrets: Secrets,
 ) -> Result<Prepared, Failure> {
     let scope = RequestScope { request, account };
+    let asked = left_over(method, &request.query)?;
     let (of_address, of_body) =
-        if method.query_in_body { (None, Some(&request.query)) } else { (Some(&request.query), None) };
+        if method.query_in_body { (None, Some(&asked)) } else { (Some(&asked), None) };
     let mut query = merged(Some(&method.query), of_address, &scope, "query")?.unwrap_or_default();
     let mut body = merged(method.body.as_ref(), of_body, &scope, "body")?;
     if let Some(asked) = merged(None, request.body.as_ref(), &scope, "body")? {
@@ -123,6 +124,15 @@ pub(super) fn prepare(
     let secret_params = authorization::query_params(&method.authorization);
     let timeout = request.timeout.unwrap_or(method.timeout);
     Ok(Prepared { http_method, url, headers, body, turn, timeout, secrets, secret_params })
+}
+
+/// What of a job's query is sent as it stands: the method's own fields put the rest where it belongs, and many sources
+/// refuse parameters that they don't know.
+fn left_over(method: &Method, query: &Json) -> Result<Json, Failure> {
+    let no_object = |_| Failure::permanent("template_error", "query must be a JSON object");
+    let mut left = Params::parse(query).map_err(no_object)?;
+    method.takes_from_query().iter().for_each(|name| left.remove(name));
+    Ok(left.to_json())
 }
 
 /// What the method declares with the request's own laid over it; `None` when there is neither.
@@ -237,6 +247,20 @@ mod tests {
         assert_eq!(prepared.headers["x-org"], "acme");
         assert_eq!(prepared.headers["accept"], "text/json");
         assert_eq!(prepared.headers["content-type"], "application/json");
+    }
+
+    #[test]
+    fn what_the_method_puts_in_its_place_is_not_sent_again() {
+        let mut method = method();
+        method.path = template("/tickets/{{query.ticket}}/comments");
+        method.query =
+            object(&[("updated", Tree::Text(template("{{query.since:undefined}}"))), ("a", literal("1"))]);
+        method.body = Some(object(&[("kind", Tree::Text(template("{{query.kind:undefined}}")))]));
+        let mut request = request("comments", "list");
+        request.query = Json::parse(r#"{"ticket":7,"since":"2026","kind":"x","a":2,"sort":"id"}"#).unwrap();
+        let prepared = prepared(&integration("https://x.example"), &method, &request).unwrap();
+        assert_eq!(prepared.url.as_str(), "https://x.example/tickets/7/comments?updated=2026&a=2&sort=id");
+        assert_eq!(prepared.body.unwrap(), r#"{"kind":"x"}"#);
     }
 
     #[test]

@@ -142,6 +142,7 @@ fn answer(status: u16, headers: &HeaderMap, body: &[u8], expression: &Expression
         members.push(format!("\"headers\":{}", headers_of(headers)));
     }
     if expression.may_read("data") {
+        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         let data = std::str::from_utf8(body).ok().and_then(|text| Json::parse(text).ok());
         members.push(format!("\"data\":{}", data.unwrap_or_else(Json::null)));
     }
@@ -178,7 +179,12 @@ mod tests {
         let (kind, message) = told(slack, 200, r#"{"ok":false,"error":"channel_not_found"}"#).unwrap();
         assert_eq!(kind, FetchErrorKind::Permanent);
         assert!(message.contains("200 and told an error: channel_not_found"), "{message}");
+        assert!(
+            told(slack, 200, "\u{feff}{\"ok\":false,\"error\":\"x\"}").is_some(),
+            "behind a byte order mark"
+        );
         assert_eq!(told(slack, 502, "<html>"), None, "what is no JSON has no data");
+        assert_eq!(told(slack, 200, &"[".repeat(200_000)), None, "what is too deep has none either");
         for nothing in ["null", "false", "''", "nothing.there"] {
             assert_eq!(told(nothing, 200, "{}"), None, "{nothing}");
         }

@@ -150,11 +150,13 @@ fn ranges_are_counted_by_what_came() {
         let turn = place(&rule, &cursor, &mut Params::default(), &mut None).unwrap();
         let mut headers = HeaderMap::new();
         came.map(|came| headers.insert(CONTENT_RANGE, came.parse().unwrap()));
+        let next = next(&rule, &Ends::default(), &turn, &answer(&headers, records));
         (
             turn.range.clone().unwrap(),
-            next(&rule, &Ends::default(), &turn, &answer(&headers, records)).unwrap(),
+            next.unwrap_or_else(|failure| Some(Cursor::Token(failure.error.to_owned()))),
         )
     };
+    let wrong = || Some(Cursor::Token("invalid_range".to_owned()));
     let first = "items=0-9".to_owned();
     assert_eq!(after(Cursor::Start, Some("items 0-9/25"), 10), (first.clone(), Some(Cursor::Offset(10))));
     assert_eq!(
@@ -164,7 +166,11 @@ fn ranges_are_counted_by_what_came() {
     );
     assert_eq!(after(Cursor::Start, Some("items 0-9/*"), 10), (first.clone(), Some(Cursor::Offset(10))));
     assert_eq!(after(Cursor::Start, Some("items 0-3/*"), 4), (first.clone(), None));
-    assert_eq!(after(Cursor::Start, None, 4), (first, None), "the whole list");
+    assert_eq!(after(Cursor::Start, None, 4), (first.clone(), None), "the whole list");
+    assert_eq!(after(Cursor::Start, Some("items 0-x/4"), 4), (first, wrong()));
+    for strange in [None, Some("items 0-9/25"), Some("items 10-9/25"), Some("10-19")] {
+        assert_eq!(after(Cursor::Offset(10), strange, 10).1, wrong(), "{strange:?}");
+    }
     assert_eq!(after(Cursor::Offset(20), Some("items 20-24/25"), 5), ("items=20-29".to_owned(), None));
 }
 

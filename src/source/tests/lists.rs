@@ -238,3 +238,27 @@ async fn bodies_are_written_and_answers_read_in_other_formats() {
     assert_eq!(seen[0].headers["content-type"], "application/x-www-form-urlencoded");
     assert!(seen[0].headers["accept"].to_str().unwrap().starts_with("application/x-ndjson"));
 }
+
+#[tokio::test]
+async fn a_list_never_ends_because_its_last_record_has_no_cursor() {
+    let server = Server::start(|_, seen| {
+        let is_first = !seen.uri.contains("after");
+        json(if is_first { r#"{"data":[{"id":"a"},{}]}"# } else { r#"{"data":[]}"# })
+    })
+    .await;
+    let source = CursorSource::LastRecord(vec!["id".to_owned()]);
+    let source = server.source(list(Pagination::Cursor(CursorPagination { source, ..cursor_rule() })));
+    assert_eq!(fetch(&source, Cursor::Start).await.unwrap_err().error, "missing_cursor");
+    // An empty page is the end.
+    assert_eq!(fetch(&source, Cursor::Token("b".to_owned())).await.unwrap().next, None);
+}
+
+#[tokio::test]
+async fn nothing_in_place_of_lines_is_no_empty_list() {
+    for format in [AnswerFormat::NdJson, AnswerFormat::Csv] {
+        let server = Server::start(|_, _| answer(200, &[("content-type", "text/plain")], " \n")).await;
+        let method = Method { answer_format: format, ..list(Pagination::LinkHeader { limit: None }) };
+        let source = server.source(Method { response_path: Vec::new(), ..method });
+        assert_eq!(fetch(&source, Cursor::Start).await.unwrap_err().error, "empty_answer", "{format:?}");
+    }
+}
