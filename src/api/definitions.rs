@@ -20,7 +20,8 @@ const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1000;
 
 /// Members that the API adds to what it returns. They may come back and mean nothing.
-const ADDED: [&str; 5] = ["environment_id", "revision", "secret_fields", "created_at", "updated_at"];
+const ADDED: [&str; 7] =
+    ["environment_id", "revision", "secret_fields", "created_at", "updated_at", "status", "last_error"];
 
 /// Members whose members are merged one by one by an update; a null takes one away.
 const MERGED: [&str; 2] = ["context", "credentials"];
@@ -179,11 +180,30 @@ async fn view(api: &Api, kind: Kind, id: &str, record: &Record) -> Result<Value,
     let mut body = record.public(kind);
     if let Some(members) = body.as_object_mut() {
         members.insert("environment_id".into(), api.store().environment().as_str().into());
-        if kind == Kind::Trigger {
-            triggers::add_state(api, id, members).await?;
+        match kind {
+            Kind::Trigger => triggers::add_state(api, id, members).await?,
+            Kind::Account => add_access(api, id, record, members).await?,
+            Kind::Integration | Kind::Webhook | Kind::SyncJob => {}
         }
     }
     Ok(body)
+}
+
+/// Whether the source lets the account in, as far as that is known: not when it refused to renew the account's access and the
+/// account was not changed since.
+async fn add_access(
+    api: &Api,
+    id: &str,
+    record: &Record,
+    members: &mut Map<String, Value>,
+) -> Result<(), ApiError> {
+    let Ok(account) = id.parse() else { return Ok(()) };
+    let refused = api.store().token(&account).await?.refused;
+    let refused = refused.filter(|refusal| refusal.at > record.updated_at);
+    let status = if refused.is_some() { "needs_reauth" } else { "active" };
+    members.insert("status".into(), status.into());
+    members.insert("last_error".into(), refused.map(|refusal| refusal.message).into());
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,8 +3,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{PATIENCE, Store, StoreError};
+use crate::clock::Millis;
 use crate::id::AccountId;
+use crate::json::Json;
 
 /// How long one worker alone may renew: longer than the exchange may take.
 pub const RENEWAL_MAX: Duration = Duration::from_secs(60);
@@ -16,8 +20,30 @@ pub struct KeptToken {
     pub generation: u64,
     /// The tokens, sealed; empty when there are none.
     pub sealed: String,
-    /// Why the source refused to renew them, in the words of whoever was told; empty when it didn't.
-    pub refused: String,
+    /// That the source refused to renew them; none when it didn't.
+    pub refused: Option<Refusal>,
+}
+
+/// That a source refused to renew an account's tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Which credentials of the account it was: a fingerprint of them.
+    pub of: String,
+    /// When.
+    pub at: Millis,
+    /// In which words.
+    pub message: String,
+}
+
+/// What came of a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewed<'a> {
+    /// New tokens, sealed.
+    Tokens(&'a str),
+    /// The source refused.
+    Refused(&'a Refusal),
+    /// Neither: it may be tried again.
+    Failed,
 }
 
 /// What became of asking to renew.
@@ -45,7 +71,7 @@ impl Store {
         Ok(KeptToken {
             generation: generation.unwrap_or_default(),
             sealed: sealed.unwrap_or_default(),
-            refused: refused.unwrap_or_default(),
+            refused: refused.and_then(|refused| serde_json::from_str(&refused).ok()),
         })
     }
 
@@ -65,8 +91,7 @@ impl Store {
         })
     }
 
-    /// Keeps what came of renewing those of `generation`: new tokens, or why the source refused. Whether it counts: not
-    /// when somebody else renewed them meanwhile.
+    /// Keeps what came of renewing those of `generation`. Whether it counts: not when somebody else renewed them meanwhile.
     ///
     /// # Errors
     /// When Redis can't be written.
@@ -74,9 +99,13 @@ impl Store {
         &self,
         account: &AccountId,
         generation: u64,
-        sealed: &str,
-        refused: &str,
+        renewed: Renewed<'_>,
     ) -> Result<bool, StoreError> {
+        let (sealed, refused) = match renewed {
+            Renewed::Tokens(sealed) => (sealed, String::new()),
+            Renewed::Refused(refusal) => ("", Json::of(refusal).to_string()),
+            Renewed::Failed => ("", String::new()),
+        };
         let mut call = self.scripts.token_end.key(self.of_account(account));
         call.arg(account.as_str()).arg(generation).arg(sealed).arg(refused);
         self.call(&call, PATIENCE).await

@@ -15,7 +15,7 @@ use crate::engine::seam::{FetchError, FetchErrorKind};
 use crate::seal::Sealer;
 use crate::source::Http;
 use crate::source::grant;
-use crate::store::tokens::{KeptToken, RENEWAL_MAX, Renewal};
+use crate::store::tokens::{KeptToken, RENEWAL_MAX, Refusal, Renewal, Renewed};
 use crate::store::{Store, StoreError};
 use crate::worker::live::{Live, unreadable};
 
@@ -45,8 +45,6 @@ struct Sealed {
     access_token: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    expires_at: Option<Millis>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     renew_at: Option<Millis>,
 }
@@ -115,29 +113,36 @@ impl Tokens {
         generation: u64,
     ) -> Result<(), FetchError> {
         let with_newest = own.as_ref().map_or_else(|| Arc::clone(account), |own| with(account, own));
-        let (sealed, refusal, result) = match grant::renew(http, grant, &with_newest).await {
-            Ok(granted) => {
-                let now = clock::now();
-                let text = |secret: &SecretString| secret.expose_secret().to_owned();
-                let before = own.and_then(|own| own.refresh_token);
-                let sealed = Sealed {
-                    of: self.fingerprint(account),
-                    access_token: text(&granted.access_token),
-                    refresh_token: granted.refresh_token.as_ref().map(text).or(before),
-                    expires_at: granted.expires_in.map(|lasts| now.plus(lasts)),
-                    renew_at: granted.expires_in.map(|lasts| now.plus(lasts - AHEAD.min(lasts / 10))),
+        let granted = match grant::renew(http, grant, &with_newest).await {
+            Ok(granted) => granted,
+            Err(error) => {
+                let of = self.fingerprint(account);
+                let refusal = Refusal { of, at: clock::now(), message: error.message.clone() };
+                let renewed = match error.kind {
+                    FetchErrorKind::Unauthorized => Renewed::Refused(&refusal),
+                    FetchErrorKind::RateLimited { .. }
+                    | FetchErrorKind::Transient
+                    | FetchErrorKind::CursorRefused
+                    | FetchErrorKind::Permanent
+                    | FetchErrorKind::NoRoom => Renewed::Failed,
                 };
-                info!(account = account.id.as_str(), "access renewed");
-                (self.seal(account, &sealed)?, String::new(), Ok(()))
+                self.store.end_renewal(&account.id, generation, renewed).await.map_err(passing)?;
+                return Err(error);
             }
-            Err(error) if error.kind == FetchErrorKind::Unauthorized => {
-                let refusal = format!("{} {}", self.fingerprint(account), error.message);
-                (String::new(), refusal, Err(error))
-            }
-            Err(error) => (String::new(), String::new(), Err(error)),
         };
-        self.store.end_renewal(&account.id, generation, &sealed, &refusal).await.map_err(passing)?;
-        result
+        let now = clock::now();
+        let text = |secret: &SecretString| secret.expose_secret().to_owned();
+        let before = own.and_then(|own| own.refresh_token);
+        let sealed = Sealed {
+            of: self.fingerprint(account),
+            access_token: text(&granted.access_token),
+            refresh_token: granted.refresh_token.as_ref().map(text).or(before),
+            renew_at: granted.expires_in.map(|lasts| now.plus(lasts - AHEAD.min(lasts / 10))),
+        };
+        let sealed = self.seal(account, &sealed)?;
+        self.store.end_renewal(&account.id, generation, Renewed::Tokens(&sealed)).await.map_err(passing)?;
+        info!(account = account.id.as_str(), "access renewed");
+        Ok(())
     }
 
     /// The tokens that are kept, if they were made from what the account has now.
@@ -156,8 +161,8 @@ impl Tokens {
 
     /// Why the source refused to renew, if that was said of what the account has now.
     fn refusal(&self, account: &Account, kept: &KeptToken) -> Option<String> {
-        let (of, reason) = kept.refused.split_once(' ')?;
-        self.is_of(account, of).then(|| reason.to_owned())
+        let refusal = kept.refused.as_ref().filter(|refusal| self.is_of(account, &refusal.of))?;
+        Some(refusal.message.clone())
     }
 
     fn purpose(&self, account: &Account) -> String {

@@ -7,6 +7,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -121,6 +122,12 @@ fn unique(cluster: &Cluster, run: &str) -> usize {
     cluster.receiver.read(|ledger| ledger.run(run).resources["tickets"].unique.len())
 }
 
+/// The account as the API shows it.
+async fn access(cluster: &Cluster) -> Value {
+    let (_, text) = cluster.api.call(Method::GET, "/integrated-account/acme", None).await;
+    serde_json::from_str(&text).unwrap()
+}
+
 #[tokio::test]
 async fn many_runs_of_an_account_share_tokens_and_none_is_used_twice() {
     let (mut cluster, issuer) = start("oauth2").await;
@@ -152,6 +159,9 @@ async fn many_runs_of_an_account_share_tokens_and_none_is_used_twice() {
     let second = cluster.api.push("b", "acme", "backend").await;
     assert_eq!(cluster.api.ended(&second).await.status, "failed");
     assert_eq!(issuer.lock().unwrap().refused, 1, "what was refused is not asked again");
+    let shown = access(&cluster).await;
+    assert_eq!(shown["status"], "needs_reauth", "{shown}");
+    assert!(shown["last_error"].as_str().unwrap().contains("invalid_grant"), "{shown}");
 
     // Connected again, they go on.
     let newest = {
@@ -166,6 +176,8 @@ async fn many_runs_of_an_account_share_tokens_and_none_is_used_twice() {
         assert_eq!(unique(&cluster, run) as u64, PAGES * 2);
     }
     assert_eq!(issuer.lock().unwrap().reused, 0);
+    let shown = access(&cluster).await;
+    assert_eq!((&shown["status"], &shown["last_error"]), (&json!("active"), &Value::Null), "{shown}");
     cluster.check_alive();
 }
 

@@ -78,7 +78,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     };
     let source = HttpSource::new(Arc::new(integration), Arc::new(account), http);
     let mut request = request(&options)?;
-    let mut total = 0;
+    let (mut total, mut before) = (0, Vec::new());
     for number in 1..=options.pages {
         anstream::println!("{BOLD}page {number}{BOLD:#}");
         let room = Budget::new(PAGE_BYTES_MAX * 2, PAGE_BYTES_MAX).begin(0).await;
@@ -97,6 +97,16 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         for index in 0..page.records.len().min(options.records) {
             anstream::println!("  {DIM}record{DIM:#} {}", short(page.record(index), SHOWN_CHARS_MAX));
         }
+        let records: Vec<String> =
+            (0..page.records.len()).map(|index| page.record(index).to_owned()).collect();
+        if !records.is_empty() && records == before {
+            anstream::println!(
+                "  {RED}these are the records of the page before{RED:#}: the API takes no notice of the page that it was \
+                 asked for; check the pagination's parameter"
+            );
+            return Ok(ExitCode::FAILURE);
+        }
+        before = records;
         let Some(next) = page.next.clone() else {
             anstream::println!("  {CYAN}the list ends{CYAN:#}: {}", why_ended(&method, &page));
             advise(&method, &page, number);
