@@ -9,6 +9,7 @@
 //! happens when another one becomes it, is the business of `connection` alone.
 
 pub mod audit;
+pub mod budget;
 mod connection;
 pub mod definitions;
 pub mod keys;
@@ -221,6 +222,11 @@ impl Store {
 
     fn of_run(&self, run: RunId) -> String {
         self.partition(run.partition() % self.partitions.max(1))
+    }
+
+    /// The prefix of the keys of an account.
+    fn of_account(&self, account: &crate::id::AccountId) -> String {
+        self.partition(account.partition(self.partitions))
     }
 
     /// Runs a script on the shared connection, repeating it while Redis is away, until `patience` is over. A full

@@ -212,6 +212,8 @@ pub struct RateLimitRule {
     pub is_limited: Option<Expression>,
     /// Gives the seconds that such an answer asks to wait.
     pub retry_after: Option<Expression>,
+    /// What the source allows an account.
+    pub budget: Option<RequestBudget>,
     /// The wait when the source gives no hint.
     pub default_wait: Duration,
     /// The longest single wait that is believed; a longer hint is cut to it.
@@ -225,10 +227,20 @@ impl Default for RateLimitRule {
             reset_header: None,
             is_limited: None,
             retry_after: None,
+            budget: None,
             default_wait: Duration::from_secs(30),
             max_wait: Duration::from_secs(3600),
         }
     }
+}
+
+/// So many requests in a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestBudget {
+    /// The most requests.
+    pub requests: u32,
+    /// In which time.
+    pub per: Duration,
 }
 
 /// A declared header that says when the limit is over.

@@ -60,6 +60,7 @@ scripts! {
     schedule in "schedule": "",
     set_aside in "set_aside": "allow-oom",
     snapshot in "snapshot": "no-writes",
+    spend in "spend": "allow-oom",
     stop in "stop": "allow-oom",
     tend in "tend": "allow-oom",
     token_begin in "token_begin": "allow-oom",

@@ -110,8 +110,4 @@ impl Store {
         call.arg(account.as_str()).arg(generation).arg(sealed).arg(refused);
         self.call(&call, PATIENCE).await
     }
-
-    fn of_account(&self, account: &AccountId) -> String {
-        self.partition(account.partition(self.partitions)).to_owned()
-    }
 }

@@ -107,6 +107,7 @@ async fn drive(
         claim.request.account.clone(),
         worker.source_http.clone(),
         worker.tokens.clone(),
+        worker.store.clone(),
     );
     let (source, courier, journal) = (Arc::new(source), Arc::clone(&worker.courier), Arc::clone(journal));
     #[cfg(feature = "planted")]

@@ -8,18 +8,22 @@ use std::time::{Duration, Instant};
 use secrecy::ExposeSecret;
 
 use crate::clock;
+use crate::definition::integration::RequestBudget;
 use crate::definition::{Account, Document, Integration, Kind, Problems, SyncJob, Webhook};
 use crate::delivery::{BookError, WebhookBook};
 use crate::engine::budget::Room;
 use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page, SendGuard, Source};
 use crate::id::{AccountId, WebhookId};
 use crate::source::{Http, HttpSource};
-use crate::store::StoreError;
 use crate::store::definitions::Definitions;
+use crate::store::{Store, StoreError};
 use crate::worker::tokens::Tokens;
 
 /// How old an account or webhook may be: a rotated secret is used this much later at most.
 const FRESH: Duration = Duration::from_secs(2);
+
+/// How long a slot is held for a budget to fill.
+const WAITED_MAX: Duration = Duration::from_secs(1);
 
 /// Definitions kept in memory; beyond that the cache starts over.
 const CACHED_MAX: usize = 10_000;
@@ -181,6 +185,7 @@ pub(super) struct LiveSource {
     account: AccountId,
     http: Http,
     tokens: Tokens,
+    store: Store,
 }
 
 impl LiveSource {
@@ -190,8 +195,30 @@ impl LiveSource {
         account: AccountId,
         http: Http,
         tokens: Tokens,
+        store: Store,
     ) -> Self {
-        Self { live, integration, account, http, tokens }
+        Self { live, integration, account, http, tokens, store }
+    }
+
+    /// Takes a request out of what the source allows the account. A short wait is waited here; for a longer one the run
+    /// gives its slot back, as it does when the source itself limits it.
+    async fn spend(&self, budget: RequestBudget, account: &AccountId) -> Result<(), FetchError> {
+        let deadline = clock::monotonic() + WAITED_MAX;
+        loop {
+            let spent = self.store.spend(account, budget.requests, budget.per).await;
+            let Some(wait) = spent.map_err(|error| unreadable(error.into()))? else { return Ok(()) };
+            if clock::monotonic() + wait > deadline {
+                let wait = Duration::from_secs(wait.as_secs() + 1);
+                let RequestBudget { requests, per } = budget;
+                let message = format!(
+                    "the account's budget of {requests} requests in {} s is used up; asked again in {} s",
+                    per.as_secs(),
+                    wait.as_secs()
+                );
+                return Err(FetchError::new(FetchErrorKind::RateLimited { wait }, "budget_used_up", message));
+            }
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// Asks as `account`, whose access is renewed where the integration says how: before it expires, and once when the
@@ -204,6 +231,9 @@ impl LiveSource {
         room: &Room,
         guard: &dyn SendGuard,
     ) -> Result<Page, FetchError> {
+        if let Some(budget) = integration.rate_limit.budget {
+            self.spend(budget, &account.id).await?;
+        }
         let source = |account| HttpSource::new(Arc::clone(integration), account, self.http.clone());
         let Some(grant) = integration.grant.as_ref().filter(|grant| grant.fits(account)) else {
             return source(Arc::clone(account)).fetch(request, room, guard).await;

@@ -3,6 +3,7 @@
 
 mod audit;
 pub(crate) mod bench;
+mod budget;
 mod fence;
 mod full;
 mod locks;

@@ -189,3 +189,25 @@ async fn runs_of_one_account_wait_together() {
     // The two that were already under way count as violations of the ledger, and no later request does.
     cluster.helpdesk.read(|ledger| assert_eq!((ledger.limits, ledger.limit_violations), (1, 2), "{ledger}"));
 }
+
+/// What an integration declares is kept to by all workers together, before the source says anything.
+#[tokio::test]
+async fn a_declared_budget_is_kept_to_and_then_waited_for() {
+    const REQUESTS: u64 = 5;
+    let mut cluster = Setup { workers: 2, ..Setup::default() }.start().await;
+    // So long that none of it fills while the test runs.
+    let integration =
+        with(definitions::integration(), json!({ "rate_limit": { "requests": REQUESTS, "per": "24h" } }));
+    let jobs = ["tickets", "again"].map(|id| job(id, definitions::tickets()));
+    cluster.apply([integration].into_iter().chain(jobs).collect()).await;
+    let runs = [
+        cluster.api.push("tickets", "acme", "backend").await,
+        cluster.api.push("again", "acme", "backend").await,
+    ];
+    let limited = cluster.api.run_when(&runs[0], "limited", |run| run.status == "rate_limited");
+    let limited = limited.await;
+    assert_eq!((limited.place.as_str(), limited.worker), ("parked", None));
+    let _ = cluster.api.run_when(&runs[1], "waiting", |run| run.worker.is_none()).await;
+    cluster.helpdesk.read(|ledger| assert_eq!(ledger.requests, REQUESTS, "{ledger}"));
+    cluster.check_alive();
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{RateLimitRule, ResetHeader, ResetUnit, RetryPolicy};
+use super::{RateLimitRule, RequestBudget, ResetHeader, ResetUnit, RetryPolicy};
 use crate::definition::check::{Fields, Spot};
 use crate::definition::headers;
 
@@ -43,6 +43,7 @@ pub(super) fn rate_limit(spot: &Spot<'_>) -> Option<RateLimitRule> {
     let reset_header = reset_header(&fields);
     let is_limited = fields.maybe("is_rate_limited", Spot::expression);
     let retry_after = fields.maybe("retry_after_header_expression", Spot::expression);
+    let budget = budget(&fields);
     let max_wait = fields.or("max_wait", default.max_wait, |spot| spot.duration(second..=WAIT_MAX));
     let default_wait =
         fields.or("default_wait", default.default_wait, |spot| spot.duration(second..=WAIT_MAX));
@@ -52,6 +53,7 @@ pub(super) fn rate_limit(spot: &Spot<'_>) -> Option<RateLimitRule> {
         reset_header: reset_header?,
         is_limited: is_limited?,
         retry_after: retry_after?,
+        budget: budget?,
         default_wait: default_wait?,
         max_wait: max_wait?,
     };
@@ -60,6 +62,25 @@ pub(super) fn rate_limit(spot: &Spot<'_>) -> Option<RateLimitRule> {
         return None;
     }
     Some(rule)
+}
+
+fn budget(fields: &Fields<'_>) -> Option<Option<RequestBudget>> {
+    match (fields.get("requests"), fields.get("per")) {
+        (None, None) => Some(None),
+        (Some(requests), Some(per)) => {
+            let requests = requests.whole(1..=1_000_000);
+            let per = per.duration(Duration::from_secs(1)..=WAIT_MAX);
+            Some(Some(RequestBudget { requests: requests?, per: per? }))
+        }
+        (Some(_), None) => {
+            fields.missing("per", Some("so many requests in which time? per: 1m"));
+            None
+        }
+        (None, Some(_)) => {
+            fields.missing("requests", Some("how many requests in that time?"));
+            None
+        }
+    }
 }
 
 pub(super) fn statuses(spot: &Spot<'_>) -> Option<Vec<u16>> {

@@ -78,6 +78,7 @@ fn integrations() {
             "rate limit expression",
             &[("    statuses: [429, 420]", "    rate_limit_header_expression: \"status = 429\"")],
         ),
+        ("budget without a time", &[("    statuses: [429, 420]", "    requests: 100")]),
         ("reset unit", &[("reset_unit: epoch_seconds", "reset_unit: epoch_second")]),
         ("reset unit missing", &[("    reset_unit: epoch_seconds\n", "")]),
         ("status out of range", &[("[429, 420]", "[429, 200]")]),

@@ -166,6 +166,7 @@ local kinds = {
   backlog = judge_backlog,
   waiting = function(mutex) say('members', 'waiting:' .. mutex, '') end,
   gate = function(account) must_expire('gate:' .. account) end,
+  budget = function(account) must_expire('budget:' .. account) end,
   idempotency = function(key) must_expire('idempotency:' .. key) end,
   watermarks = of_account('watermarks'),
   ['read-to'] = of_account('read-to'),
