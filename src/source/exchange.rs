@@ -78,8 +78,17 @@ async fn exchange(
         let Body { bytes, .. } = body::read(response, ANSWER_BYTES_MAX, room, &http.pace).await;
         let (cursor, url) = (&prepared.turn.cursor, &prepared.url);
         let answer = status::Answer { status, headers: &headers, body: &bytes, cursor, url };
-        let failure = told::failure(method, &integration.rate_limit, code, &headers, &bytes)
-            .unwrap_or_else(|| status::failure(integration, &answer, clock::now()));
+        let by_status = || status::failure(integration, &answer, clock::now());
+        let failure = match told::failure(method, &integration.rate_limit, code, &headers, &bytes) {
+            Some(told) if told.decides => told.failure,
+            // Only words: what the status means stays what it is.
+            Some(told) => {
+                let by_status = by_status();
+                let message = format!("{} ({})", by_status.message, told.failure.message);
+                Failure { message, ..by_status }
+            }
+            None => by_status(),
+        };
         return Err(failure.answered(code, &bytes));
     }
     let Body { bytes, end } = body::read(response, bytes_max, room, &http.pace).await;
@@ -87,8 +96,10 @@ async fn exchange(
         End::Complete => {
             let is_delimited = body::is_delimited(version, &headers);
             let told = told::failure(method, &integration.rate_limit, code, &headers, &bytes);
-            let read =
-                told.map_or_else(|| page::read(method, prepared, status, &headers, bytes.clone()), Err);
+            let read = match told {
+                Some(told) => Err(told.failure),
+                None => page::read(method, prepared, status, &headers, bytes.clone()),
+            };
             read.map_err(|failure| if is_delimited { failure } else { failure.maybe_cut_off() })
         }
         End::TooLarge => Err(too_large(bytes_max)),

@@ -6,7 +6,6 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 
 use crate::definition::Account;
 use crate::definition::integration::{ClientAuth, Grant, GrantKind};
@@ -16,6 +15,10 @@ use crate::source::{Http, MESSAGE_BYTES_MAX, address, scope};
 
 /// How long the exchange may take. Shorter than the time for which one worker alone may renew.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
+/// The error of an account that must be connected again: its refresh token is no good any more.
+pub const NEEDS_REAUTH: &str = "needs_reauth";
+/// By which words sources say so.
+const REFUSED: [&str; 3] = ["invalid_grant", "bad_refresh_token", "invalid_refresh_token"];
 /// How much of an answer is read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
@@ -29,21 +32,34 @@ pub struct Granted {
     pub expires_in: Option<Duration>,
 }
 
-/// Sources write the number of seconds as text, too.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Number(f64),
-    Text(String),
-}
-
-#[derive(Deserialize)]
+/// What is looked at of an answer, whatever else is wrong with it: a token that was given must not be lost.
 struct Answer {
     access_token: Option<SecretString>,
     refresh_token: Option<SecretString>,
-    expires_in: Option<Seconds>,
+    expires_in: Option<Duration>,
     error: Option<String>,
     error_description: Option<String>,
+}
+
+impl Answer {
+    fn read(body: &[u8]) -> Option<Self> {
+        let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+        let mut text = |name: &str| match members.remove(name) {
+            Some(serde_json::Value::String(text)) if !text.is_empty() => Some(text),
+            Some(serde_json::Value::Number(number)) => Some(number.to_string()),
+            _ => None,
+        };
+        // Sources write the number of seconds as text, too; none and less is no time.
+        let seconds = text("expires_in").and_then(|seconds| seconds.trim().parse::<f64>().ok());
+        let seconds = seconds.filter(|seconds| *seconds >= 1.0);
+        Some(Self {
+            access_token: text("access_token").map(SecretString::from),
+            refresh_token: text("refresh_token").map(SecretString::from),
+            expires_in: seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            error: text("error"),
+            error_description: text("error_description"),
+        })
+    }
 }
 
 /// Makes a new access token for `account`, with the refresh token that it has among its credentials.
@@ -111,10 +127,11 @@ async fn exchange(
     while let Some(chunk) = response.chunk().await.map_err(out_of_reach)? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > ANSWER_BYTES_MAX {
-            return Err(broken("the token endpoint's answer has no end".to_owned()));
+            let what = "the token endpoint's answer is too long for one".to_owned();
+            return Err(FetchError::new(FetchErrorKind::Transient, "token_request", what));
         }
     }
-    judged(status, serde_json::from_slice(&bytes).ok())
+    judged(status, Answer::read(&bytes))
 }
 
 /// What the answer means: RFC 6749, sections 5.1 and 5.2, and what sources make of them.
@@ -134,11 +151,6 @@ fn judged(status: reqwest::StatusCode, answer: Option<Answer>) -> Result<Granted
         Some(Answer { access_token: Some(access_token), refresh_token, expires_in, error: None, .. })
             if status.is_success() =>
         {
-            let seconds = expires_in.and_then(|seconds| match seconds {
-                Seconds::Number(number) => Some(number),
-                Seconds::Text(text) => text.trim().parse().ok(),
-            });
-            let expires_in = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
             Ok(Granted { access_token, refresh_token, expires_in })
         }
         // A success in another form than a token's, or a page: not the account's fault.
@@ -151,7 +163,9 @@ fn judged(status: reqwest::StatusCode, answer: Option<Answer>) -> Result<Granted
             let what = format!(
                 "the source refuses to renew the account's access ({said}); connect the account again, then resume the run"
             );
-            error(FetchErrorKind::Unauthorized, "needs_reauth", what)
+            // What else may be refused (the client, a scope) is mended in the integration, and is asked again.
+            let is_final = REFUSED.iter().any(|refused| said.starts_with(refused));
+            error(FetchErrorKind::Unauthorized, if is_final { NEEDS_REAUTH } else { "token_refused" }, what)
         }
     }
 }
@@ -163,7 +177,7 @@ mod tests {
     use super::*;
 
     fn judge(status: u16, body: &str) -> Result<(String, Option<u64>), (FetchErrorKind, String)> {
-        match judged(StatusCode::from_u16(status).unwrap(), serde_json::from_str(body).ok()) {
+        match judged(StatusCode::from_u16(status).unwrap(), Answer::read(body.as_bytes())) {
             Ok(granted) => Ok((
                 granted.access_token.expose_secret().to_owned(),
                 granted.expires_in.map(|lasts| lasts.as_secs()),
@@ -176,7 +190,14 @@ mod tests {
     fn a_token_is_taken_in_all_its_forms() {
         assert_eq!(judge(200, r#"{"access_token":"a","expires_in":60}"#), Ok(("a".to_owned(), Some(60))));
         assert_eq!(judge(201, r#"{"access_token":"a","expires_in":"60"}"#), Ok(("a".to_owned(), Some(60))));
-        for strange in [r#","expires_in":"soon""#, r#","expires_in":-1"#, r#","expires_in":null"#, ""] {
+        for strange in [
+            r#","expires_in":true,"error":"""#,
+            r#","expires_in":0"#,
+            r#","expires_in":"soon""#,
+            r#","expires_in":-1"#,
+            r#","expires_in":null"#,
+            "",
+        ] {
             let body = format!(r#"{{"access_token":"a"{strange}}}"#);
             assert_eq!(judge(200, &body), Ok(("a".to_owned(), None)), "{strange}");
         }

@@ -10,6 +10,11 @@ use crate::source::failure::Failure;
 /// The most columns that a line may have.
 const COLUMNS_MAX: usize = 10_000;
 
+/// How much longer than the CSV its JSON may be: long names of columns come again with each line.
+const GROWTH_MAX: usize = 16;
+/// How long it may always be.
+const GROWTH_ALWAYS: usize = 1 << 20;
+
 /// `body` as JSON.
 pub(super) fn as_json(format: AnswerFormat, body: Bytes) -> Result<Bytes, Failure> {
     match format {
@@ -48,6 +53,12 @@ fn from_csv(body: &[u8]) -> Result<Bytes, Failure> {
         let what = format!("the body is no CSV{}: {}", line.unwrap_or_default(), reason(error));
         Failure::broken("invalid_csv", what)
     };
+    // Quotes within quotes are doubled, so their number is even. The reader takes an open one for the rest of the text.
+    if body.iter().filter(|byte| **byte == b'"').count() % 2 == 1 {
+        let what = "a quote in the CSV is not closed, as if the answer was cut off";
+        return Err(Failure { ends_early: true, ..Failure::broken("invalid_csv", what) });
+    }
+    let bytes_max = body.len().saturating_mul(GROWTH_MAX).saturating_add(GROWTH_ALWAYS);
     let mut reader = csv::ReaderBuilder::new().from_reader(body);
     let headers = reader.headers().map_err(|error| invalid(&error))?.clone();
     if headers.len() > COLUMNS_MAX {
@@ -63,6 +74,10 @@ fn from_csv(body: &[u8]) -> Result<Bytes, Failure> {
             array.push(',');
         }
         let members = names.iter().zip(&line).map(|(name, value)| format!("{name}:{}", Json::string(value)));
+        if array.len() > bytes_max {
+            let what = format!("the CSV is {GROWTH_MAX} times as long as JSON; ask for smaller pages");
+            return Err(Failure::permanent("page_too_large", what));
+        }
         array.push('{');
         array.push_str(&members.collect::<Vec<_>>().join(","));
         array.push('}');
@@ -108,6 +123,9 @@ mod tests {
         assert_eq!(read(text).unwrap(), r#"[{"id":"1","name":"a \"b\", c"},{"id":"2","name":"two\nlines"}]"#);
         assert_eq!(read("id,name\n").unwrap(), "[]");
         assert_eq!(read("id,name\n1\n"), Err("invalid_csv"));
+        assert_eq!(read("id,name\n2,\"bob\n3,carol\n"), Err("invalid_csv"), "an open quote");
+        let bomb = format!("{}\n{}", "n".repeat(10_000), "1\n".repeat(30_000));
+        assert_eq!(read(&bomb), Err("page_too_large"));
         assert_eq!(read("").unwrap(), "[]");
     }
 }

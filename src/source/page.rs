@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_RANGE, HeaderMap};
 
 use crate::definition::integration::Method;
 use crate::engine::seam::{Cursor, Page};
@@ -40,6 +40,10 @@ pub(super) fn read(
     if is_past_the_end(method, prepared, status) {
         return Ok(nothing(method));
     }
+    if status == StatusCode::PARTIAL_CONTENT && !headers.contains_key(CONTENT_RANGE) {
+        let what = "the answer is a part (206) and doesn't say which; what comes next can't be told";
+        return Err(Failure::broken("invalid_range", what));
+    }
     decode::check_content_type(method.answer_format, headers)?;
     let body = decode::without_mark(body);
     if body.trim_ascii().is_empty() {
@@ -63,7 +67,7 @@ pub(super) fn read(
     let cursor = cursor.or(in_last_record);
     let answer = pagination::Answer { cursor, told, headers, records: records.len(), body: text };
     let next = pagination::next(&method.pagination, &method.ends, &prepared.turn, &answer)?;
-    let next = next.map(|next| stored(next, prepared));
+    let next = next.map(|next| stored(next, prepared)).transpose()?;
     Ok(Page { body, records, next, replayable })
 }
 
@@ -93,9 +97,17 @@ fn empty() -> Failure {
 
 /// The next cursor as it is stored. One that leads to where we are is the engine's business: it watches for
 /// cycles of any length, and this page's records are delivered first.
-fn stored(next: Cursor, prepared: &Prepared) -> Cursor {
-    match next {
+fn stored(next: Cursor, prepared: &Prepared) -> Result<Cursor, Failure> {
+    let next = match next {
         Cursor::Link(link) => Cursor::Link(prepared.stored_link(&link)),
         next @ (Cursor::Start | Cursor::Token(_) | Cursor::Page(_) | Cursor::Offset(_)) => next,
+    };
+    if let Cursor::Link(text) | Cursor::Token(text) = &next
+        && prepared.secrets.are_long_in(text)
+    {
+        let what = "what leads to the next page holds a credential, and cursors are kept in the clear; put the credential into \
+                    authorization, headers or query";
+        return Err(Failure::permanent("secret_in_cursor", what));
     }
+    Ok(next)
 }

@@ -231,8 +231,8 @@ pub(super) fn next(
     if more == Some(false) {
         return Ok(None);
     }
-    match pagination {
-        Pagination::None => Ok(None),
+    let next = match pagination {
+        Pagination::None => return Ok(None),
         Pagination::LinkHeader { .. } => {
             Ok(link_header::next(answer.headers).filter(|link| !link.is_empty()).map(Cursor::Link))
         }
@@ -242,7 +242,14 @@ pub(super) fn next(
         }
         Pagination::Range { .. } => next_by_range(more, turn, answer),
         Pagination::Dynamic { next, .. } => next_values(next, turn, answer),
+    }?;
+    if next.is_none() && more == Some(true) {
+        return Err(Failure::broken(
+            "missing_cursor",
+            "the answer says that there is a next page, and nothing in it leads there; check the pagination",
+        ));
     }
+    Ok(next)
 }
 
 /// What an answer tells about whether there is more; `None` when it tells nothing.
@@ -255,14 +262,22 @@ fn is_more(told: &Told, turn: &Turn, answer: &Answer<'_>) -> Option<bool> {
         Told::IsLast(_) => Some(!is_true(value)),
         Told::Pages(_) => count().map(|pages| turn.before.saturating_add(1) < pages),
         Told::Records(_) => {
-            let before = match turn.cursor {
-                Cursor::Offset(offset) => offset,
-                // How many came before is known only where pages are full.
-                Cursor::Page(_) => turn.before.checked_mul(turn.full_page?)?,
-                Cursor::Start | Cursor::Token(_) | Cursor::Link(_) => return None,
-            };
+            let total = count()?;
             // A page with nothing is the end, whatever the number says: lists shrink while they are read.
-            count().map(|total| records > 0 && before.saturating_add(records) < total)
+            if records == 0 {
+                return Some(false);
+            }
+            match turn.cursor {
+                Cursor::Offset(offset) => Some(offset.saturating_add(records) < total),
+                // How many came before is known only where pages are full: after a short one that doesn't end at the
+                // total, the list is read to an empty page.
+                Cursor::Page(_) => {
+                    let full = turn.full_page?;
+                    let read = turn.before.checked_mul(full)?.saturating_add(records);
+                    Some(if records < full && turn.before > 0 { read != total } else { read < total })
+                }
+                Cursor::Start | Cursor::Token(_) | Cursor::Link(_) => None,
+            }
         }
     }
 }
@@ -288,19 +303,22 @@ fn next_by_range(more: Option<bool>, turn: &Turn, answer: &Answer<'_>) -> Result
         return if turn.is_first() { Ok(None) } else { Err(wrong_range("the answer doesn't say what came")) };
     };
     let value = String::from_utf8_lossy(value.as_bytes());
+    // `items */0`: there is nothing here.
+    if answer.records == 0 && value.contains('*') {
+        return Ok(None);
+    }
     let Some((from, after, total)) = range(&value) else {
         return Err(wrong_range(&format!("{value:?} is no Content-Range")));
     };
     let asked = if let Cursor::Offset(offset) = turn.cursor { offset } else { 0 };
-    if from != asked || after <= asked {
-        return Err(wrong_range(&format!("records from {asked} were asked for, and {value:?} came")));
+    if from != asked || after <= asked || answer.records == 0 {
+        let records = answer.records;
+        let what = format!("records from {asked} were asked for, and {records} came with {value:?}");
+        return Err(wrong_range(&what));
     }
-    let records = u64::try_from(answer.records).unwrap_or(u64::MAX);
-    let is_more = more.unwrap_or_else(|| match total {
-        Some(total) => after < total,
-        None => turn.full_page.is_none_or(|full| records >= full),
-    });
-    Ok((is_more && records > 0).then_some(Cursor::Offset(after)))
+    // Where nobody knows how many there are, the end is an empty answer, or 416.
+    let is_more = more.unwrap_or_else(|| total.is_none_or(|total| after < total));
+    Ok(is_more.then_some(Cursor::Offset(after)))
 }
 
 fn wrong_range(what: &str) -> Failure {
@@ -398,7 +416,7 @@ fn token(value: Option<&str>) -> Result<Option<String>, Failure> {
 }
 
 fn is_true(value: &str) -> bool {
-    !matches!(value, "false" | "null" | "0" | "\"\"" | "\"false\"" | "\"0\"")
+    !matches!(value.to_ascii_lowercase().as_str(), "false" | "null" | "0" | "\"\"" | "\"false\"" | "\"0\"")
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ use crate::source::scope::percent_encoded;
 /// Shorter credentials are not searched for: they would blot out half of any text, and protect nothing.
 const SECRET_CHARS_MIN: usize = 4;
 
+/// A secret of so many characters stands nowhere by accident.
+const LONG_CHARS_MIN: usize = 16;
+
 /// What stands where a secret stood.
 const REDACTED: &str = "[redacted]";
 
@@ -60,6 +63,12 @@ impl Secrets {
     /// Whether `text` contains a credential as it is.
     pub(super) fn are_in(&self, text: &str) -> bool {
         self.plain.iter().any(|secret| text.contains(secret.as_str()))
+    }
+
+    /// Whether `text` contains a credential that is too long to stand there by accident.
+    pub(super) fn are_long_in(&self, text: &str) -> bool {
+        let long = self.plain.iter().filter(|secret| secret.len() >= LONG_CHARS_MIN);
+        long.into_iter().any(|secret| text.contains(secret.as_str()))
     }
 
     /// `text` without secrets.

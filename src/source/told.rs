@@ -16,27 +16,29 @@ use crate::source::failure::Failure;
 /// No wait is shorter: a limit that is "over now" often isn't.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 
-/// What an expression may give in place of a message.
-#[derive(Deserialize)]
+/// What an expression finds.
 struct Told {
-    #[serde(default)]
     message: Option<String>,
-    #[serde(default)]
-    result: Meaning,
-    /// Seconds.
-    #[serde(default)]
+    /// What it means; without it the status says that, where it is one of an error.
+    result: Option<Meaning>,
     retry_after: Option<f64>,
 }
 
-#[derive(Deserialize, Default, Clone, Copy)]
+#[derive(Deserialize, Clone, Copy)]
 #[serde(rename_all = "snake_case")]
 enum Meaning {
-    #[default]
     Error,
     RateLimited,
     Unauthorized,
     Transient,
     CursorRefused,
+}
+
+/// A failure that was told.
+pub(super) struct Found {
+    pub(super) failure: Failure,
+    /// Whether the integration says what it means, so that the status doesn't matter.
+    pub(super) decides: bool,
 }
 
 /// The failure that the integration's expressions find in an answer; `None` when they find none, or there are none.
@@ -46,7 +48,7 @@ pub(super) fn failure(
     status: u16,
     headers: &HeaderMap,
     body: &[u8],
-) -> Option<Failure> {
+) -> Option<Found> {
     let found = || {
         let told = error(method, status, headers, body)?;
         if told.is_some() {
@@ -55,10 +57,13 @@ pub(super) fn failure(
         limit(rule, status, headers, body)
     };
     match found() {
-        Ok(told) => told.map(|told| meant(told, rule, status)),
+        Ok(told) => told.map(|told| {
+            let decides = told.result.is_some();
+            Found { failure: meant(told, rule, status), decides }
+        }),
         Err(error) => {
             let what = format!("an expression of the integration can't be evaluated: {error}; mend it");
-            Some(Failure::permanent("expression_failed", what))
+            Some(Found { failure: Failure::permanent("expression_failed", what), decides: true })
         }
     }
 }
@@ -73,12 +78,27 @@ fn error(
     let Some(expression) = &method.error_expression else { return Ok(None) };
     let value = evaluate(expression, status, headers, body)?;
     let value = value.filter(|value| !matches!(value.as_str(), "null" | "false" | "\"\""));
-    let words = |value: &Json| Told {
-        message: Some(value.to_text().into_owned()),
-        result: Meaning::Error,
-        retry_after: None,
+    value.map(|value| read(&value)).transpose()
+}
+
+/// Text, or an object that says more.
+fn read(value: &Json) -> Result<Told, EvaluationError> {
+    let words = |value: Json| Some(value.to_text().into_owned()).filter(|text| text != "null");
+    if !value.as_str().starts_with('{') {
+        return Ok(Told { message: words(value.clone()), result: None, retry_after: None });
+    }
+    let member = |name: &str| value.get(&[name.to_owned()]).filter(|value| value.as_str() != "null");
+    let result = match member("result") {
+        None => None,
+        Some(result) => Some(serde_json::from_str(result.as_str()).map_err(|_| EvaluationError {
+            message: format!(
+                "error_expression gave the result {result}; it may be \"error\", \"rate_limited\", \"unauthorized\", \"transient\" or \
+                 \"cursor_refused\""
+            ),
+        })?),
     };
-    Ok(value.map(|value| serde_json::from_str(value.as_str()).unwrap_or_else(|_| words(&value))))
+    let retry_after = member("retry_after").and_then(|seconds| seconds.to_text().trim().parse().ok());
+    Ok(Told { message: member("message").and_then(words), result, retry_after })
 }
 
 /// What the declared expressions about limits make of it.
@@ -96,7 +116,7 @@ fn limit(
     let seconds =
         rule.retry_after.as_ref().map(|seconds| evaluate(seconds, status, headers, body)).transpose()?;
     let retry_after = seconds.flatten().and_then(|seconds| seconds.to_text().parse().ok());
-    Ok(Some(Told { message: None, result: Meaning::RateLimited, retry_after }))
+    Ok(Some(Told { message: None, result: Some(Meaning::RateLimited), retry_after }))
 }
 
 fn evaluate(
@@ -114,7 +134,7 @@ fn meant(told: Told, rule: &RateLimitRule, status: u16) -> Failure {
         Some(said) => format!("the source answered {status} and told an error: {said}"),
         None => format!("the source answered {status}, which the integration declares to be an error"),
     };
-    match told.result {
+    match told.result.unwrap_or(Meaning::Error) {
         Meaning::Error => Failure::permanent("error_told", what),
         Meaning::RateLimited => {
             let told = told.retry_after.filter(|seconds| *seconds > 0.0).map(f64::ceil);
@@ -168,8 +188,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-remaining", "0".parse().unwrap());
         let rule = RateLimitRule::default();
-        let failure = failure(&method, &rule, status, &headers, body.as_bytes())?;
-        Some((failure.kind, failure.message))
+        let found = failure(&method, &rule, status, &headers, body.as_bytes())?;
+        Some((found.failure.kind, found.failure.message))
     }
 
     #[test]
@@ -203,7 +223,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("x-left", left.parse().unwrap());
             headers.insert("x-reset", reset.parse().unwrap());
-            failure(&method(), &rule, status, &headers, b"").map(|failure| failure.kind)
+            failure(&method(), &rule, status, &headers, b"").map(|found| found.failure.kind)
         };
         let limited = |seconds| Some(FetchErrorKind::RateLimited { wait: Duration::from_secs(seconds) });
         assert_eq!(kind(403, "0", "17"), limited(17));
@@ -224,7 +244,9 @@ mod tests {
         assert_eq!(kind("{'result': 'unauthorized', 'message': 'x'}"), FetchErrorKind::Unauthorized);
         assert_eq!(kind("{'result': 'transient'}"), FetchErrorKind::Transient);
         assert_eq!(kind("{'result': 'cursor_refused'}"), FetchErrorKind::CursorRefused);
-        assert_eq!(kind("{'result': 'anything'}"), FetchErrorKind::Permanent);
+        assert_eq!(kind("{'result': 'rate_limited', 'retry_after': '7', 'message': {'a': 1}}"), limited(7));
+        let (_, message) = told("{'result': 'anything'}", 403, "{}").unwrap();
+        assert!(message.contains("gave the result \"anything\""), "{message}");
         assert_eq!(kind("true"), FetchErrorKind::Permanent);
     }
 }

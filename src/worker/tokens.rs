@@ -70,7 +70,7 @@ impl Tokens {
         let deadline = clock::monotonic() + RENEWAL_MAX + RENEWAL_MAX;
         while clock::monotonic() < deadline {
             let kept = self.store.token(&account.id).await.map_err(passing)?;
-            let own = self.open(&account, &kept);
+            let own = self.open(&account, &kept)?;
             let generation = kept.generation;
             if refused != Some(generation) {
                 match &own {
@@ -92,12 +92,21 @@ impl Tokens {
                 continue;
             }
             if let Some(reason) = self.refusal(&account, &kept) {
-                return Err(FetchError::new(FetchErrorKind::Unauthorized, "needs_reauth", reason));
+                return Err(FetchError::new(FetchErrorKind::Unauthorized, grant::NEEDS_REAUTH, reason));
             }
             match self.store.begin_renewal(&account.id, generation).await.map_err(passing)? {
                 Renewal::Done => {}
                 Renewal::Wait(most) => tokio::time::sleep(most.min(LOOK_EVERY)).await,
-                Renewal::Yours => self.renew(http, grant, &account, own, generation).await?,
+                Renewal::Yours => {
+                    // A task of its own: what the source gives must be kept, whatever becomes of the run that asked.
+                    let (tokens, http, grant) = (self.clone(), http.clone(), grant.clone());
+                    let account = Arc::clone(&account);
+                    let task =
+                        tokio::spawn(
+                            async move { tokens.renew(&http, &grant, &account, own, generation).await },
+                        );
+                    task.await.map_err(|error| broken(error.to_string()))??;
+                }
             }
         }
         let what = "another worker renews the account's access and does not come to an end".to_owned();
@@ -118,14 +127,8 @@ impl Tokens {
             Err(error) => {
                 let of = self.fingerprint(account);
                 let refusal = Refusal { of, at: clock::now(), message: error.message.clone() };
-                let renewed = match error.kind {
-                    FetchErrorKind::Unauthorized => Renewed::Refused(&refusal),
-                    FetchErrorKind::RateLimited { .. }
-                    | FetchErrorKind::Transient
-                    | FetchErrorKind::CursorRefused
-                    | FetchErrorKind::Permanent
-                    | FetchErrorKind::NoRoom => Renewed::Failed,
-                };
+                let is_final = error.error == grant::NEEDS_REAUTH;
+                let renewed = if is_final { Renewed::Refused(&refusal) } else { Renewed::Failed };
                 self.store.end_renewal(&account.id, generation, renewed).await.map_err(passing)?;
                 return Err(error);
             }
@@ -140,20 +143,33 @@ impl Tokens {
             renew_at: granted.expires_in.map(|lasts| now.plus(lasts - AHEAD.min(lasts / 10))),
         };
         let sealed = self.seal(account, &sealed)?;
-        self.store.end_renewal(&account.id, generation, Renewed::Tokens(&sealed)).await.map_err(passing)?;
+        let deadline = clock::monotonic() + RENEWAL_MAX;
+        while let Err(error) = self.store.end_renewal(&account.id, generation, Renewed::Tokens(&sealed)).await
+        {
+            // The source may not give them twice.
+            if !error.is_passing() || clock::monotonic() > deadline {
+                return Err(passing(error));
+            }
+        }
         info!(account = account.id.as_str(), "access renewed");
         Ok(())
     }
 
     /// The tokens that are kept, if they were made from what the account has now.
-    fn open(&self, account: &Account, kept: &KeptToken) -> Option<Sealed> {
-        let plain = self.sealer.open(&self.purpose(account), &kept.sealed).ok()?;
-        let sealed: Sealed = serde_json::from_slice(&plain).ok()?;
-        self.is_of(account, &sealed.of).then_some(sealed)
+    fn open(&self, account: &Account, kept: &KeptToken) -> Result<Option<Sealed>, FetchError> {
+        if kept.sealed.is_empty() {
+            return Ok(None);
+        }
+        // Another worker may know the key; the account's first token is no help, as it was used.
+        let unreadable =
+            |what: String| FetchError::new(FetchErrorKind::Transient, "token_not_readable", what);
+        let plain = self.sealer.open(&self.purpose(account), &kept.sealed);
+        let plain = plain.map_err(|error| unreadable(format!("the account's kept access: {error}")))?;
+        let sealed: Sealed = serde_json::from_slice(&plain).map_err(|error| unreadable(error.to_string()))?;
+        Ok(self.is_of(account, &sealed.of).then_some(sealed))
     }
 
     fn seal(&self, account: &Account, sealed: &Sealed) -> Result<String, FetchError> {
-        let broken = |what: String| FetchError::new(FetchErrorKind::Permanent, "token_request", what);
         let plain = serde_json::to_vec(sealed).map_err(|error| broken(error.to_string()))?;
         let plain = zeroize::Zeroizing::new(plain);
         self.sealer.seal(&self.purpose(account), &plain).map_err(|error| broken(error.to_string()))
@@ -178,14 +194,16 @@ impl Tokens {
     }
 }
 
-/// All credentials of an account, each with its length, so that no two accounts' look the same.
+/// What an account was connected with, and has anew when it is connected again: its refresh token, or the client's
+/// credentials where it has none. Each with its length, so that no two look the same.
 fn credentials(account: &Account) -> zeroize::Zeroizing<Vec<u8>> {
     let mut all = zeroize::Zeroizing::new(Vec::new());
-    for (name, secret) in &account.credentials {
-        for text in [name.as_str(), secret.expose_secret()] {
-            all.extend_from_slice(&text.len().to_le_bytes());
-            all.extend_from_slice(text.as_bytes());
-        }
+    let of_client: &[&str] = &["client_id", "client_secret"];
+    let by_refresh = account.credentials.contains_key("refresh_token");
+    for name in if by_refresh { &["refresh_token"] } else { of_client } {
+        let text = account.credentials.get(*name).map_or("", |secret| secret.expose_secret());
+        all.extend_from_slice(&text.len().to_le_bytes());
+        all.extend_from_slice(text.as_bytes());
     }
     all
 }
@@ -198,6 +216,10 @@ fn with(account: &Account, sealed: &Sealed) -> Arc<Account> {
         account.credentials.insert("refresh_token".to_owned(), refresh_token.clone().into());
     }
     Arc::new(account)
+}
+
+fn broken(what: String) -> FetchError {
+    FetchError::new(FetchErrorKind::Permanent, "token_request", what)
 }
 
 /// Without Redis nothing is renewed: what the source gives could not be kept.

@@ -253,8 +253,8 @@ impl SendGuard for Always {
 fn shown(cursor: &Cursor) -> String {
     match cursor {
         Cursor::Start => "the beginning".to_owned(),
-        Cursor::Token(token) => format!("cursor {token}"),
-        Cursor::Link(link) => format!("link {link}"),
+        Cursor::Token(token) => format!("cursor {}", short(token, SHOWN_CHARS_MAX)),
+        Cursor::Link(link) => format!("link {}", short(link, SHOWN_CHARS_MAX)),
         Cursor::Page(page) => format!("page {page}"),
         Cursor::Offset(offset) => format!("offset {offset}"),
     }

@@ -16,7 +16,15 @@ pub(super) fn read(spot: &Spot<'_>) -> Option<Option<Grant>> {
     }
     let mut grant = None;
     for (format, spot) in spot.entries()? {
-        grant = of_format(&spot, format)?.or(grant);
+        let this = of_format(&spot, format)?;
+        if this.is_some() && grant.is_some() {
+            spot.problem_of_key(
+                "two formats that are renewed",
+                Some("keep the one that accounts are connected by"),
+            );
+            return None;
+        }
+        grant = this.or(grant);
     }
     Some(grant)
 }

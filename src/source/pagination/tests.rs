@@ -130,9 +130,28 @@ fn what_the_answer_tells_decides() {
     assert_eq!(after(&offset, &total, Cursor::Offset(20), "99", 0), None, "it shrank meanwhile");
     assert_eq!(after(&page, &total, Cursor::Page(3), "30", 10), None);
     assert_eq!(after(&page, &total, Cursor::Page(3), "31", 10), Some(Cursor::Page(4)));
+    assert_eq!(after(&page, &total, Cursor::Page(3), "25", 5), None);
+    assert_eq!(
+        after(&page, &total, Cursor::Page(3), "99", 5),
+        Some(Cursor::Page(4)),
+        "capped below what was asked for"
+    );
+    assert_eq!(after(&page, &total, Cursor::Start, "3", 3), None);
+    assert_eq!(after(&page, &last, Cursor::Page(4), "\"False\"", 3), Some(Cursor::Page(5)));
     let pages = told(Told::Pages);
     assert_eq!(after(&page, &pages, Cursor::Page(3), "3", 10), None);
     assert_eq!(after(&page, &pages, Cursor::Start, "2", 10), Some(Cursor::Page(2)));
+}
+
+#[test]
+fn more_is_never_told_in_vain() {
+    let headers = HeaderMap::new();
+    for (pagination, records) in [(Pagination::LinkHeader { limit: None }, 3), (offset_rule(), 0)] {
+        let turn = place(&pagination, &Cursor::Start, &mut Params::default(), &mut None).unwrap();
+        let answer = Answer { told: Some("true"), ..answer(&headers, records) };
+        let failure = next(&pagination, &super::tests::told(Told::HasNext), &turn, &answer).unwrap_err();
+        assert_eq!(failure.error, "missing_cursor", "{pagination:?}");
+    }
 }
 
 #[test]
@@ -165,7 +184,9 @@ fn ranges_are_counted_by_what_came() {
         "capped"
     );
     assert_eq!(after(Cursor::Start, Some("items 0-9/*"), 10), (first.clone(), Some(Cursor::Offset(10))));
-    assert_eq!(after(Cursor::Start, Some("items 0-3/*"), 4), (first.clone(), None));
+    assert_eq!(after(Cursor::Start, Some("items 0-3/*"), 4), (first.clone(), Some(Cursor::Offset(4))));
+    assert_eq!(after(Cursor::Start, Some("items */0"), 0), (first.clone(), None));
+    assert_eq!(after(Cursor::Start, Some("items 0-9/25"), 0), (first.clone(), wrong()));
     assert_eq!(after(Cursor::Start, None, 4), (first.clone(), None), "the whole list");
     assert_eq!(after(Cursor::Start, Some("items 0-x/4"), 4), (first, wrong()));
     for strange in [None, Some("items 0-9/25"), Some("items 10-9/25"), Some("10-19")] {
