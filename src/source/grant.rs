@@ -65,7 +65,8 @@ impl Answer {
 /// Makes a new access token for `account`, with the refresh token that it has among its credentials.
 ///
 /// # Errors
-/// [`FetchErrorKind::Unauthorized`] when the source refuses what the account has: it must be connected again.
+/// [`FetchErrorKind::Unauthorized`] when the source refuses what the account has ([`NEEDS_REAUTH`]: it must be connected again),
+/// or can't be asked as the integration is written.
 /// [`FetchErrorKind::Transient`] when the source is out of reach or in trouble.
 pub async fn renew(http: &Http, grant: &Grant, account: &Account) -> Result<Granted, FetchError> {
     let mut secrets = Secrets::of(account);
@@ -81,7 +82,8 @@ async fn exchange(
     account: &Account,
     secrets: &mut Secrets,
 ) -> Result<Granted, FetchError> {
-    let broken = |what: String| FetchError::new(FetchErrorKind::Permanent, "token_request", what);
+    // Without access nothing is skipped, whatever the job says of errors.
+    let broken = |what: String| FetchError::new(FetchErrorKind::Unauthorized, "token_request", what);
     let scope = scope::AccountScope(account);
     let url = address::base(&grant.token_url, &scope).map_err(|failure| broken(failure.message))?;
     http.egress.check(&url).map_err(|refused| broken(refused.to_string()))?;

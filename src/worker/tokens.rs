@@ -218,8 +218,9 @@ fn with(account: &Account, sealed: &Sealed) -> Arc<Account> {
     Arc::new(account)
 }
 
+/// Without access nothing is skipped, whatever the job says of errors.
 fn broken(what: String) -> FetchError {
-    FetchError::new(FetchErrorKind::Permanent, "token_request", what)
+    FetchError::new(FetchErrorKind::Unauthorized, "token_request", what)
 }
 
 /// Without Redis nothing is renewed: what the source gives could not be kept.
