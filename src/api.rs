@@ -2,11 +2,11 @@
 //! has them (`/sync-job-run` and so on), `{result, next_cursor, limit}` for lists, `{statusCode, error, message,
 //! details}` for errors.
 //!
-//! This room decides nothing about runs: it reads, checks and asks the store, whose scripts decide. It knows neither
-//! engine nor delivery, and never shows a secret: what it returns of a definition is `Record::public`.
+//! This room decides nothing about runs: it reads, checks and asks the store, whose scripts decide. It executes none: only
+//! live requests ([`live`]) ask sources, of which nothing is kept. It knows no delivery, and never shows a secret: what it returns of a definition is `Record::public`.
 //!
 //! [`server`] takes connections, [`token`] says who may come in, [`request`] reads what they ask, [`error`] is how we
-//! say no. Then one file a subject: [`apply`], [`definitions`], [`deletion`], [`triggers`], [`new_run`], [`runs`].
+//! say no. Then one file a subject: [`apply`], [`definitions`], [`deletion`], [`triggers`], [`new_run`], [`runs`], [`live`], [`unified`].
 
 mod apply;
 mod commit;
@@ -14,6 +14,7 @@ mod definitions;
 mod deletion;
 mod dry_run;
 mod error;
+mod live;
 mod new_run;
 mod request;
 mod route;
@@ -23,6 +24,7 @@ mod server;
 mod state;
 mod token;
 mod triggers;
+mod unified;
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +33,11 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use crate::engine::budget::Budget;
+use crate::live::Connections;
+use crate::seal::Sealer;
 use crate::settings::Settings;
+use crate::source::Http;
 use crate::store::Store;
 use crate::store::definitions::Definitions;
 
@@ -50,13 +56,30 @@ struct Shared {
     definitions: Definitions,
     tokens: Tokens,
     changed: Arc<Notify>,
+    connections: Connections,
+    sealer: Arc<Sealer>,
+    /// Memory for the pages of live requests.
+    pages: Budget,
 }
 
 impl Api {
     /// An API over `store`. It rings `changed` whenever definitions were applied through it.
-    pub fn new(settings: Settings, store: Store, definitions: Definitions, changed: Arc<Notify>) -> Self {
+    /// Its live requests go out by `http`.
+    pub fn new(
+        settings: Settings,
+        store: Store,
+        sealer: Arc<Sealer>,
+        http: Http,
+        changed: Arc<Notify>,
+    ) -> Self {
         let tokens = Tokens::new(&settings.api.tokens);
-        Self(Arc::new(Shared { settings, store, definitions, tokens, changed }))
+        let definitions = Definitions::new(store.clone(), Arc::clone(&sealer));
+        let connections = Connections::new(store.clone(), Arc::clone(&sealer), http);
+        let page = settings.limits.page_bytes_max;
+        // A page is held twice: as it came, and as the answer.
+        let pages = Budget::new(page.saturating_mul(2 * live::PAGES_IN_MEMORY), page);
+        let shared = Shared { settings, store, definitions, tokens, changed, connections, sealer, pages };
+        Self(Arc::new(shared))
     }
 
     fn settings(&self) -> &Settings {

@@ -16,6 +16,7 @@ mod files;
 mod headers;
 mod origin;
 mod problem;
+pub mod schema;
 mod set;
 mod variables;
 mod yaml;
@@ -24,6 +25,7 @@ pub mod account;
 pub mod integration;
 pub mod job;
 pub mod trigger;
+pub mod unified;
 pub mod webhook;
 
 pub use account::Account;
@@ -35,6 +37,7 @@ pub use problem::{Problem, Problems};
 use set::Elsewhere;
 pub use set::check_set;
 pub use trigger::Trigger;
+pub use unified::UnifiedModel;
 pub use webhook::Webhook;
 
 use std::sync::Arc;
@@ -45,6 +48,8 @@ const BOOKKEEPING: &[&str] = &["kind", "environment_id", "created_at", "updated_
 /// A definition of any kind, checked.
 #[derive(Debug, Clone)]
 pub enum Checked {
+    /// A common shape of records.
+    UnifiedModel(Arc<UnifiedModel>),
     /// A third-party API.
     Integration(Arc<Integration>),
     /// A customer's connection to one.
@@ -64,6 +69,7 @@ impl Checked {
     /// Everything that is wrong with it.
     pub fn of(document: &Document) -> Result<Self, Problems> {
         Ok(match document.kind {
+            Kind::UnifiedModel => Self::UnifiedModel(Arc::new(UnifiedModel::from_document(document)?)),
             Kind::Integration => Self::Integration(Arc::new(Integration::from_document(document)?)),
             Kind::Account => Self::Account(Arc::new(Account::from_document(document)?)),
             Kind::Webhook => Self::Webhook(Arc::new(Webhook::from_document(document)?)),
@@ -77,12 +83,18 @@ impl Checked {
     /// What it defines.
     pub fn kind(&self) -> Kind {
         match self {
+            Self::UnifiedModel(_) => Kind::UnifiedModel,
             Self::Integration(_) => Kind::Integration,
             Self::Account(_) => Kind::Account,
             Self::Webhook(_) => Kind::Webhook,
             Self::SyncJob(_) => Kind::SyncJob,
             Self::Trigger(_) => Kind::Trigger,
         }
+    }
+
+    /// The unified model, when it is one.
+    pub fn unified_model(&self) -> Option<&UnifiedModel> {
+        if let Self::UnifiedModel(model) = self { Some(model) } else { None }
     }
 
     /// The integration, when it is one.

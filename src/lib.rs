@@ -28,6 +28,7 @@
 //! | [`egress`] | where requests may go | who sends them |
 //! | [`seal`] | secrets at rest | what they open |
 //! | [`store`] | all of Redis | what a checkpoint says |
+//! | [`live`] | definitions as they are now, and accounts' ways to their sources | runs, webhooks |
 //! | [`worker`], [`scheduler`] | the loops | each other: they meet in Redis |
 //! | [`api`] | the same operations over REST | how runs are executed |
 //! | [`playground`], [`redis_server`] | a source, a receiver and a Redis to play with: demo, `dev`, tests | the product |
@@ -62,6 +63,7 @@ pub mod engine;
 pub mod expression;
 pub mod id;
 pub mod json;
+pub mod live;
 mod mac;
 pub mod nearest;
 pub mod observe;

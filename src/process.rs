@@ -15,10 +15,12 @@ use tracing::{error, info, warn};
 
 use crate::api::{self, Api};
 use crate::clock;
+use crate::egress::Egress;
 use crate::observe::{self, ObserveError};
 use crate::scheduler::Scheduler;
 use crate::seal::Sealer;
 use crate::settings::{Settings, SettingsError};
+use crate::source::Http;
 use crate::store::definitions::Definitions;
 use crate::store::{Store, StoreError};
 use crate::worker::{self, WorkerError};
@@ -256,11 +258,12 @@ impl SchedulerProcess {
             TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, error })?;
         let store = open_store(settings).await?;
         let sealer = Arc::new(Sealer::new(settings.seal.key.clone(), settings.seal.previous.clone()));
-        let definitions = Definitions::new(store.clone(), sealer);
+        let definitions = Definitions::new(store.clone(), Arc::clone(&sealer));
+        let http = Http::new(Egress::new(settings.egress.allow.clone()), settings.limits.page_bytes_max);
+        let http = http.map_err(|error| StartError::Worker(WorkerError::Http(error)))?;
         let changed = Arc::new(Notify::new());
-        let scheduler =
-            Scheduler::new(settings.clone(), store.clone(), definitions.clone(), Arc::clone(&changed));
-        let api = Api::new(settings.clone(), store.clone(), definitions, changed);
+        let scheduler = Scheduler::new(settings.clone(), store.clone(), definitions, Arc::clone(&changed));
+        let api = Api::new(settings.clone(), store.clone(), sealer, http, changed);
         Ok(Self { scheduler, api, listener, store })
     }
 

@@ -29,6 +29,7 @@ mod secrets;
 mod select;
 mod status;
 mod told;
+mod unified;
 pub mod witness;
 
 #[cfg(test)]
@@ -49,6 +50,7 @@ use crate::source::failure::Failure;
 use crate::source::pace::Pace;
 use crate::source::request::Prepared;
 use crate::source::secrets::{Secrets, printable};
+use crate::source::unified::Unified;
 use crate::source::witness::Witness;
 
 /// How much of an answer an error carries.
@@ -143,8 +145,13 @@ impl Source for HttpSource {
             let what = "the integration declares no such method; add it, or mend the job";
             return Err(self.reported(Failure::permanent("unknown_method", what), request, None));
         };
-        let prepared = request::prepare(account, method, request, self.secrets.clone())
-            .map_err(|failure| self.reported(failure, request, None))?;
+        let unreachable = |failure| self.reported(failure, request, None);
+        let mapping = integration.mapping(&request.resource, &request.method);
+        let unified = mapping.map(|mapping| Unified::of(mapping, request, account)).transpose();
+        let unified = unified.map_err(unreachable)?;
+        let own = unified.as_ref().map_or(request, |unified| &unified.request);
+        let own = unified::with_page_size(method, own);
+        let prepared = request::prepare(account, method, &own, self.secrets.clone()).map_err(unreachable)?;
         // A cursor that works once must not be spent on a page that is then let go.
         if !method.replayable && !room.grow(method.page_bytes_max.min(self.http.page_bytes_max)) {
             return Err(self.reported(Failure::no_room(), request, Some(&prepared)));
@@ -158,7 +165,14 @@ impl Source for HttpSource {
                 return Err(self.reported(failure, request, Some(&prepared)));
             }
             match exchange::send(&self.http, integration, method, &prepared, room).await {
-                Ok(page) => return Ok(page),
+                Ok(page) => {
+                    let Some(unified) = &unified else { return Ok(page) };
+                    let bytes_max = method.page_bytes_max.min(self.http.page_bytes_max);
+                    return unified.page(page, bytes_max, room).map_err(|mistake| {
+                        let error = self.reported(mistake.failure, request, Some(&prepared));
+                        FetchError { skip_to: mistake.next, ..error }
+                    });
+                }
                 Err(failure) if failure.again && tries < attempts => {
                     stumbled |= failure.kind == FetchErrorKind::Transient;
                     tokio::time::sleep(self.delay(request, tries)).await;

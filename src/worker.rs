@@ -11,12 +11,11 @@ pub mod health;
 mod heartbeat;
 mod journal;
 mod leases;
-mod live;
 #[cfg(feature = "planted")]
 mod planted;
 mod suspect;
 mod tender;
-mod tokens;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,15 +29,14 @@ use uuid::Uuid;
 use crate::delivery::{Http as CourierHttp, HttpCourier};
 use crate::egress::Egress;
 use crate::engine::budget::Budget;
+use crate::live::Connections;
 use crate::seal::Sealer;
 use crate::settings::Settings;
 use crate::source::Http as SourceHttp;
 use crate::store::Store;
-use crate::store::definitions::Definitions;
-use crate::worker::tokens::Tokens;
 
 use leases::Leases;
-use live::{Live, LiveWebhooks};
+use webhooks::LiveWebhooks;
 
 /// Why a worker could not start.
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +59,7 @@ struct Worker {
     name: String,
     settings: Settings,
     store: Store,
-    live: Live,
-    tokens: Tokens,
-    source_http: SourceHttp,
+    connections: Connections,
     courier: Arc<HttpCourier<LiveWebhooks>>,
     budget: Budget,
     /// How many runs may evaluate expressions at once: as many as there are processors.
@@ -83,18 +79,15 @@ struct Worker {
 /// When it could not start.
 pub async fn run(settings: Settings, store: Store, shutdown: CancellationToken) -> Result<(), WorkerError> {
     let sealer = Arc::new(Sealer::new(settings.seal.key.clone(), settings.seal.previous.clone()));
-    let tokens = Tokens::new(store.clone(), Arc::clone(&sealer));
-    let definitions = Definitions::new(store.clone(), sealer);
-    let live = Live::new(definitions);
     let egress = Egress::new(settings.egress.allow.clone());
-    let courier_http = CourierHttp { client: egress.plain_client()?, egress: egress.clone() };
+    let source_http = SourceHttp::new(egress.clone(), settings.limits.page_bytes_max)?;
+    let connections = Connections::new(store.clone(), sealer, source_http);
+    let courier_http = CourierHttp { client: egress.plain_client()?, egress };
     let worker = Arc::new(Worker {
         name: name(),
         store,
-        source_http: SourceHttp::new(egress, settings.limits.page_bytes_max)?,
-        courier: Arc::new(HttpCourier::new(courier_http, LiveWebhooks(live.clone()))),
-        live,
-        tokens,
+        courier: Arc::new(HttpCourier::new(courier_http, LiveWebhooks(connections.live().clone()))),
+        connections,
         budget: Budget::new(settings.worker.memory_budget_bytes, settings.limits.page_bytes_max),
         evaluations: Arc::new(tokio::sync::Semaphore::new(processors())),
         leases: Leases::default(),

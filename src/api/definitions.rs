@@ -29,7 +29,7 @@ const MERGED: [&str; 2] = ["context", "credentials"];
 /// By which members a list can be narrowed.
 fn filters(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Integration => &[],
+        Kind::UnifiedModel | Kind::Integration => &[],
         Kind::Account => &["integration", "tenant_id"],
         Kind::Webhook => &["is_active"],
         Kind::SyncJob => &["integration_name", "integration"],
@@ -183,7 +183,7 @@ async fn view(api: &Api, kind: Kind, id: &str, record: &Record) -> Result<Value,
         match kind {
             Kind::Trigger => triggers::add_state(api, id, members).await?,
             Kind::Account => add_access(api, id, record, members).await?,
-            Kind::Integration | Kind::Webhook | Kind::SyncJob => {}
+            Kind::UnifiedModel | Kind::Integration | Kind::Webhook | Kind::SyncJob => {}
         }
     }
     Ok(body)

@@ -92,7 +92,7 @@ pub(super) fn check_references(after: &[Document], deleted: &[(Kind, String)]) -
 /// What a definition refers to.
 fn references(checked: &Checked) -> Vec<(Kind, &str)> {
     match checked {
-        Checked::Integration(_) | Checked::Webhook(_) => vec![],
+        Checked::UnifiedModel(_) | Checked::Integration(_) | Checked::Webhook(_) => vec![],
         Checked::Account(account) => vec![(Kind::Integration, account.integration.as_str())],
         Checked::SyncJob(job) => {
             let integration = job.integration.iter().map(|name| (Kind::Integration, name.as_str()));
@@ -113,9 +113,9 @@ async fn needing(api: &Api, kind: Kind, id: &str) -> Result<Vec<RunId>, ApiError
         Kind::Account => request.account.as_str() == id,
         Kind::Webhook => request.webhooks.iter().any(|webhook| webhook.as_str() == id),
         Kind::SyncJob => request.job.as_str() == id,
-        Kind::Integration | Kind::Trigger => false,
+        Kind::UnifiedModel | Kind::Integration | Kind::Trigger => false,
     };
-    if matches!(kind, Kind::Integration | Kind::Trigger) {
+    if matches!(kind, Kind::UnifiedModel | Kind::Integration | Kind::Trigger) {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();

@@ -19,6 +19,10 @@ pub(super) struct ApiError {
     status: StatusCode,
     message: String,
     details: Option<Value>,
+    /// In how many seconds it may go better, where that is known.
+    retry_after: Option<u64>,
+    /// That a source said so, and what.
+    remote: Option<Option<String>>,
 }
 
 /// The error on the wire.
@@ -30,11 +34,19 @@ struct Body<'e> {
     message: &'e str,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<&'e Value>,
+    #[serde(rename = "truto_is_remote_error", skip_serializing_if = "is_false")]
+    is_remote: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_response: Option<&'e str>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), details: None }
+        Self { status, message: message.into(), details: None, retry_after: None, remote: None }
     }
 
     /// 400: the request itself can't be read.
@@ -59,6 +71,16 @@ impl ApiError {
             many => format!("there are {} problems; details lists all of them", many.len()),
         };
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, message).with_details(problems)
+    }
+
+    /// With the seconds after which it may go better.
+    pub(super) fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// Said by a source, in these words, and not by this API.
+    pub(super) fn remote(self, raw_response: Option<String>) -> Self {
+        Self { remote: Some(raw_response), ..self }
     }
 
     pub(super) fn with_details(mut self, details: impl Serialize) -> Self {
@@ -105,14 +127,18 @@ impl IntoResponse for ApiError {
             error: self.status.canonical_reason().unwrap_or("Error"),
             message: &self.message,
             details: self.details.as_ref(),
+            is_remote: self.remote.is_some(),
+            raw_response: self.remote.as_ref().and_then(Option::as_deref),
         };
         let mut response = reply(self.status, &body);
         match self.status {
-            StatusCode::UNAUTHORIZED => {
+            // A source's refusal says nothing about the token that this API wants.
+            StatusCode::UNAUTHORIZED if self.remote.is_none() => {
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                let seconds = HeaderValue::from(self.retry_after.unwrap_or(1));
+                response.headers_mut().insert(RETRY_AFTER, seconds);
             }
             _ => {}
         }

@@ -281,10 +281,11 @@ async fn check(api: &Api, wanted: &Wanted, now: Millis) -> Result<Checks, ApiErr
         problems.extend(wrong.iter().map(|wrong| problem(wrong.field, &wrong.message, Some(hint))));
         RunKeys::default()
     });
-    let integration = api.definitions().record(Kind::Integration, account.integration.as_str()).await?;
+    let integration = api.definitions().integration_of(&account).await?;
     match (integration, prepared) {
         (Some(integration), Some(prepared)) if problems.is_empty() => {
-            let revisions = Revisions { job: job_revision, integration: integration.revision };
+            let integration = api.definitions().revision_of(&integration).await?;
+            let revisions = Revisions { job: job_revision, integration };
             Ok(Checks { revisions, error_handling: job.error_handling, prepared, keys })
         }
         (Some(_), _) => Err(ApiError::invalid(&problems)),

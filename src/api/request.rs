@@ -106,6 +106,18 @@ impl Body {
         parse(&self.0)
     }
 
+    /// The body as it was written, which must be an object; `None` when there is none.
+    pub(super) fn json(&self) -> Result<Option<Json>, ApiError> {
+        if self.0.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        let json: Json = parse(&self.0)?;
+        if !json.as_str().starts_with('{') {
+            return Err(ApiError::bad_request("the body is not the JSON object that is expected"));
+        }
+        Ok(Some(json))
+    }
+
     /// The members of the body, which must be an object; none when it is empty. Their texts stay as they were
     /// written, big numbers included.
     pub(super) fn fields(&self) -> Result<Fields, ApiError> {

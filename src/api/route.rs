@@ -9,19 +9,22 @@ use axum::extract::{Extension, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{debug, error, info, warn};
 
 use super::error::{Answer, ApiError, reply, shape};
-use super::{Api, apply, definitions, deletion, dry_run, new_run, runs, state, token, triggers};
+use super::{
+    Api, apply, definitions, deletion, dry_run, live, new_run, runs, state, token, triggers, unified,
+};
 use crate::clock;
 use crate::definition::Kind;
 
 /// Where definitions of a kind are served.
 pub(super) fn path(kind: Kind) -> &'static str {
     match kind {
+        Kind::UnifiedModel => "/unified-model",
         Kind::Integration => "/integration",
         Kind::Account => "/integrated-account",
         Kind::Webhook => "/webhook",
@@ -43,6 +46,12 @@ pub fn router(api: Api) -> Router {
         .route("/sync-job-run/{id}/resume", post(runs::resume))
         .route("/sync-job-run/{id}/replay", post(new_run::replay))
         .route("/sync-job/{id}/dry-run", post(dry_run::dry_run))
+        .route("/unified/meta/{model}", get(unified::model))
+        .route("/unified/meta/{model}/{integration}", get(unified::integration))
+        .route("/unified/{model}/{resource}", any(live::unified_list))
+        .route("/unified/{model}/{resource}/{id}", any(live::unified_one))
+        .route("/proxy/{resource}", any(live::proxy_list))
+        .route("/proxy/{resource}/{id}", any(live::proxy_one))
         .route("/sync-job-run-state", get(state::list).post(state::write))
         .route("/sync-job-run-state/{key}", get(state::read).patch(state::update).delete(state::delete));
     for kind in Kind::ALL {

@@ -24,6 +24,8 @@ pub struct Account {
     pub context: Json,
     /// Secrets, seen by the integration's placeholders alone; never by a job, an event or the API.
     pub credentials: BTreeMap<String, SecretString>,
+    /// What it changes of its integration's mappings to unified models: model → resource → method.
+    pub unified_override: Option<Json>,
 }
 
 impl Account {
@@ -42,7 +44,7 @@ fn read(root: &Spot<'_>) -> Option<Account> {
     fields.ignore(&["label", "description", "status", "authentication_method", "is_sandbox", "scopes"]);
     fields.ignore(&["environment_integration_id", "last_error", "last_action_result", "region"]);
     fields.not_yet(
-        &["unified_model_override", "integration_override", "object_store_context_fields"],
+        &["integration_override", "object_store_context_fields"],
         "leave it out; change the integration instead",
     );
     let id = fields.required("id").and_then(|spot| spot.parsed());
@@ -54,6 +56,7 @@ fn read(root: &Spot<'_>) -> Option<Account> {
     let tenant_id = fields.maybe("tenant_id", |spot| spot.loose_text());
     let context = fields.or("context", Json::empty_object(), Spot::json_object);
     let credentials = fields.or("credentials", BTreeMap::new(), credentials);
+    let unified_override = fields.maybe("unified_model_override", Spot::json_object);
     fields.finish();
     Some(Account {
         id: id?,
@@ -61,6 +64,7 @@ fn read(root: &Spot<'_>) -> Option<Account> {
         tenant_id: tenant_id?,
         context: context?,
         credentials: credentials?,
+        unified_override: unified_override?,
     })
 }
 

@@ -16,6 +16,8 @@ use crate::nearest::nearest;
 /// What a document defines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// A common shape of records.
+    UnifiedModel,
     /// A third-party API.
     Integration,
     /// A customer's connection to one.
@@ -31,11 +33,12 @@ pub enum Kind {
 impl Kind {
     /// Every kind, each after those it may refer to.
     pub const ALL: &'static [Kind] =
-        &[Self::Integration, Self::Account, Self::Webhook, Self::SyncJob, Self::Trigger];
+        &[Self::UnifiedModel, Self::Integration, Self::Account, Self::Webhook, Self::SyncJob, Self::Trigger];
 
     /// The name in a document's `kind`.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::UnifiedModel => "unified_model",
             Self::Integration => "integration",
             Self::Account => "integrated_account",
             Self::Webhook => "webhook",
@@ -49,14 +52,14 @@ impl Kind {
         match self {
             Self::Account => &["/credentials"],
             Self::Webhook => &["/secret", "/secrets", "/headers"],
-            Self::Integration | Self::SyncJob | Self::Trigger => &[],
+            Self::UnifiedModel | Self::Integration | Self::SyncJob | Self::Trigger => &[],
         }
     }
 
     /// The field that names a document of this kind.
     pub fn id_field(self) -> &'static str {
         match self {
-            Self::Integration => "name",
+            Self::UnifiedModel | Self::Integration => "name",
             Self::Account | Self::Webhook | Self::SyncJob | Self::Trigger => "id",
         }
     }

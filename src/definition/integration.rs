@@ -6,16 +6,20 @@ use std::time::Duration;
 use super::check::Checker;
 use super::document::Document;
 use super::problem::Problems;
+use super::unified::Mapping;
 use crate::expression::Expression;
 use crate::id::IntegrationName;
 use crate::template::{Template, Tree};
 
 mod authorization;
 mod credentials;
+mod grant;
 mod limits;
 mod method;
 mod pagination;
 mod read;
+
+pub use grant::{Assertion, Authorize, ClientAuth, Grant, GrantKind, Login, TokenPlace};
 
 /// The time one request may take when nothing else is written.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -50,6 +54,8 @@ pub struct Integration {
     pub on_unauthorized: OnUnauthorized,
     /// Resource name → method name → method.
     pub resources: BTreeMap<String, BTreeMap<String, Method>>,
+    /// Resource of a unified model (`ticketing/tickets`) → method → how it is answered.
+    pub unified: BTreeMap<String, BTreeMap<String, Mapping>>,
 }
 
 impl Integration {
@@ -74,9 +80,17 @@ impl Integration {
         authorization.into_iter().chain([&self.base_url]).flat_map(Template::required_paths).collect()
     }
 
-    /// The method `method` of `resource`.
+    /// The method `method` of `resource`. For a resource of a unified model, the one that its mapping leads to.
     pub fn method(&self, resource: &str, method: &str) -> Option<&Method> {
-        self.resources.get(resource)?.get(method)
+        match self.mapping(resource, method) {
+            Some(mapping) => self.resources.get(&mapping.resource)?.get(&mapping.method),
+            None => self.resources.get(resource)?.get(method),
+        }
+    }
+
+    /// The mapping by which `method` of a unified model's resource is answered.
+    pub fn mapping(&self, resource: &str, method: &str) -> Option<&Mapping> {
+        self.unified.get(resource)?.get(method)
     }
 }
 
@@ -107,61 +121,6 @@ pub enum Authorization {
         /// Password; may be empty.
         password: Template,
     },
-}
-
-/// How an account's access token is made and renewed (RFC 6749). What it takes are credentials of the account: `client_id`,
-/// `client_secret`, `refresh_token`. The token is the credential `access_token`.
-#[derive(Debug, Clone)]
-pub struct Grant {
-    /// With what.
-    pub kind: GrantKind,
-    /// The token endpoint.
-    pub token_url: Template,
-    /// What is asked for.
-    pub scope: Option<String>,
-    /// How the client says who it is.
-    pub client_auth: ClientAuth,
-    /// Further parameters.
-    pub params: Vec<(String, Template)>,
-}
-
-/// With what a token is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GrantKind {
-    /// With a refresh token, which may be replaced each time (section 6).
-    RefreshToken,
-    /// With the client's own credentials (section 4.4).
-    ClientCredentials,
-}
-
-/// How a client says who it is (section 2.3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// In the form.
-    Body,
-    /// By HTTP basic authentication.
-    Basic,
-}
-
-impl GrantKind {
-    /// Its name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RefreshToken => "refresh_token",
-            Self::ClientCredentials => "client_credentials",
-        }
-    }
-}
-
-impl Grant {
-    /// Whether an account has what it takes. One that doesn't is used as it is.
-    pub fn fits(&self, account: &super::Account) -> bool {
-        let takes = match self.kind {
-            GrantKind::RefreshToken => "refresh_token",
-            GrantKind::ClientCredentials => "client_secret",
-        };
-        ["client_id", takes].iter().all(|name| account.credentials.contains_key(*name))
-    }
 }
 
 /// What to do with a run whose credentials the source refuses.
@@ -404,6 +363,19 @@ pub enum Pagination {
         /// Where they are sent.
         send_in: SendIn,
     },
+}
+
+impl Pagination {
+    /// The page's size, where it can be asked for.
+    pub fn limit(&self) -> Option<&Limit> {
+        match self {
+            Self::Cursor(CursorPagination { limit, .. })
+            | Self::Page { limit, .. }
+            | Self::LinkHeader { limit } => limit.as_ref(),
+            Self::Offset { limit, .. } => Some(limit),
+            Self::None | Self::Range { .. } | Self::Dynamic { .. } => None,
+        }
+    }
 }
 
 /// What ends a list, beside what its pagination says.

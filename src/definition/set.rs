@@ -1,11 +1,16 @@
 //! Definitions that belong together: what they say about each other.
 
+use std::borrow::Cow;
+
 use super::check::{Checker, Spot};
 use super::document::{Document, Kind};
+use super::job::Input;
 use super::problem::{Problem, Problems};
-use super::{Account, Checked, Integration, SyncJob, Trigger};
+use super::unified::{self, Mapping};
+use super::{Account, Checked, Integration, SyncJob, Trigger, UnifiedModel};
 use crate::clock::Millis;
 use crate::nearest::nearest;
+use crate::template::Tree;
 
 /// Checks a complete set of documents: each by itself, ids that are taken twice, and every reference.
 /// The checked definitions come in the order of the documents.
@@ -83,7 +88,9 @@ impl Set<'_> {
 
     fn references(&self, document: &Document, checked: &Checked) -> Vec<Problem> {
         problems_of(document, |root| match checked {
-            Checked::Integration(_) | Checked::Webhook(_) => {}
+            Checked::Webhook(_) => {}
+            Checked::UnifiedModel(_) => self.model(root, document),
+            Checked::Integration(integration) => self.mappings(root, integration),
             Checked::Account(account) => self.account(root, account),
             Checked::SyncJob(job) => self.job(root, job),
             Checked::Trigger(trigger) => self.trigger(root, trigger),
@@ -96,6 +103,7 @@ impl Set<'_> {
         if let Some(integration) = self.integration(account.integration.as_str()) {
             check_needs(root, account, integration);
         }
+        self.account_layer(root, account);
     }
 
     fn job(&self, root: &Spot<'_>, job: &SyncJob) {
@@ -106,27 +114,35 @@ impl Set<'_> {
         }
         let Some(integration) = &job.integration else { return };
         self.exists(root, field, Kind::Integration, integration.as_str());
-        let Some(integration) = self.integration(integration.as_str()) else { return };
+        let Some(integration) = self.environments(integration.as_str()) else { return };
+        let integration = &*integration;
         for (index, node) in job.nodes.iter().enumerate() {
             // A request with an account of its own may be meant for another integration.
             let Some(node) = node.request().filter(|request| request.account.is_none()) else { continue };
             let place = |field: &str| ["resources".to_owned(), index.to_string(), field.to_owned()];
-            let Some(methods) = integration.resources.get(&node.resource) else {
+            let own = integration.resources.get(&node.resource).map(|methods| methods.keys().collect());
+            let mapped =
+                || integration.unified.get(&node.resource).map(|methods| methods.keys().collect::<Vec<_>>());
+            let Some(methods) = own.or_else(mapped) else {
                 let message = format!(
                     "integration {:?} has no resource {:?}",
                     integration.name.as_str(),
                     node.resource
                 );
-                let hint = hint(&node.resource, integration.resources.keys().map(String::as_str));
+                let known = integration.resources.keys().chain(integration.unified.keys());
+                let hint = hint(&node.resource, known.map(String::as_str));
                 root.problem_at(&place("resource"), &message, Some(&hint));
                 continue;
             };
-            let Some(method) = methods.get(&node.method) else {
+            let Some(method) = integration.method(&node.resource, &node.method) else {
                 let message = format!("resource {:?} has no method {:?}", node.resource, node.method);
-                let hint = hint(&node.method, methods.keys().map(String::as_str));
+                let hint = hint(&node.method, methods.into_iter().map(String::as_str));
                 root.problem_at(&place("method"), &message, Some(&hint));
                 continue;
             };
+            if let Some(mapping) = integration.mapping(&node.resource, &node.method) {
+                check_filters(root, &place("query"), mapping, &node.query);
+            }
             let needs_id = method.path.required_paths().contains(&vec!["id".to_owned()]);
             if needs_id && node.id.is_none() {
                 let message =
@@ -212,6 +228,69 @@ impl Set<'_> {
         self.find(|checked| checked.integration().filter(|integration| integration.name.as_str() == name))
     }
 
+    /// The integration with its mappings as the environment changes them.
+    fn environments(&self, name: &str) -> Option<Cow<'_, Integration>> {
+        let own = self.integration(name)?;
+        let laid = unified::layered(self.document(Kind::Integration, name)?, self.documents, None);
+        let laid = laid.and_then(|document| Integration::from_document(&document).ok());
+        Some(laid.map_or(Cow::Borrowed(own), Cow::Owned))
+    }
+
+    /// Whether an integration's mappings are of models that there are.
+    fn mappings(&self, root: &Spot<'_>, integration: &Integration) {
+        let models = UnifiedModel::all(self.documents.iter());
+        for name in integration.unified.keys() {
+            let Some((model, resource)) = name.split_once('/') else { continue };
+            let place = ["unified", model].map(str::to_owned);
+            match models.get(model) {
+                None if self.elsewhere == Elsewhere::Perhaps => {}
+                None => {
+                    let hint = hint(model, models.keys().map(String::as_str));
+                    root.problem_at(&place, &format!("there is no unified model {model:?}"), Some(&hint));
+                }
+                Some(known) if !known.resources.contains_key(resource) => {
+                    let place = ["unified", model, resource].map(str::to_owned);
+                    let hint = hint(resource, known.resources.keys().map(String::as_str));
+                    root.problem_at(&place, &format!("the model has no resource {resource:?}"), Some(&hint));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// What a model's document changes of integrations' mappings.
+    fn model(&self, root: &Spot<'_>, document: &Document) {
+        let mappings = document.body.get("mappings").and_then(serde_json::Value::as_object);
+        for name in mappings.into_iter().flat_map(|all| all.keys()) {
+            self.exists_at(root, &["mappings".to_owned(), name.clone()], Kind::Integration, name);
+            let (Some(own), Some(_)) = (self.document(Kind::Integration, name), self.integration(name))
+            else {
+                continue;
+            };
+            if let Some(laid) = unified::layered(own, [document], None) {
+                let prefix = format!("mappings.{name}");
+                report(root, unified::problems(&laid, &prefix, Some(&document.id)));
+            }
+        }
+    }
+
+    /// What an account changes of its integration's mappings.
+    fn account_layer(&self, root: &Spot<'_>, account: &Account) {
+        let name = account.integration.as_str();
+        let Some(changes) = &account.unified_override else { return };
+        let (Some(own), Some(_)) = (self.document(Kind::Integration, name), self.environments(name)) else {
+            return;
+        };
+        let changes = serde_json::from_str(changes.as_str()).unwrap_or_default();
+        if let Some(laid) = unified::layered(own, self.documents, Some(&changes)) {
+            report(root, unified::problems(&laid, "unified_model_override", None));
+        }
+    }
+
+    fn document(&self, kind: Kind, id: &str) -> Option<&Document> {
+        self.documents.iter().find(|document| document.kind == kind && document.id == id)
+    }
+
     fn find<T>(&self, wanted: impl Fn(&Checked) -> Option<&T>) -> Option<&T> {
         self.checked.iter().flatten().find_map(wanted)
     }
@@ -238,6 +317,26 @@ fn check_needs(root: &Spot<'_>, account: &Account, integration: &Integration) {
             let message = format!("integration {:?} needs {{{{{shown}}}}}", integration.name.as_str());
             root.problem_at(&[field.to_owned()], &message, Some(&format!("add {missing} to {field}")));
         }
+    }
+}
+
+/// Reports what of a node's query its mapping passes over.
+fn check_filters(root: &Spot<'_>, place: &[String], mapping: &Mapping, query: &Input) {
+    let Input::Tree(tree @ Tree::Object(_)) = query else { return };
+    let Some(path) = mapping.passed_over(&tree.outline()) else { return };
+    let known: Vec<String> = mapping.takes().into_iter().flatten().map(|path| path.join(".")).collect();
+    let name = path.join(".");
+    let hint = hint(&name, known.iter().map(String::as_str));
+    let hint = format!("{hint}; the source's own parameters go under {}", unified::REMOTE_QUERY);
+    let place: Vec<String> = place.iter().cloned().chain(path).collect();
+    root.problem_at(&place, &format!("the mapping takes no {name:?}"), Some(&hint));
+}
+
+/// Problems that a layer causes, at their place in its document.
+fn report(root: &Spot<'_>, problems: Vec<unified::PlacedProblem>) {
+    for placed in problems {
+        let steps: Vec<String> = placed.path.split('.').map(str::to_owned).collect();
+        root.problem_at(&steps, &placed.problem.message, placed.problem.hint.as_deref());
     }
 }
 

@@ -19,7 +19,7 @@ fn members(kind: Kind) -> &'static [&'static [&'static str]] {
         Kind::Account => &[&["credentials"], &["context"]],
         Kind::Webhook => &[&["secret"], &["secrets"], &["headers"], &["target_url"]],
         Kind::Integration => &[&["base_url"], &["config", "base_url"]],
-        Kind::SyncJob | Kind::Trigger => &[],
+        Kind::UnifiedModel | Kind::SyncJob | Kind::Trigger => &[],
     }
 }
 

@@ -12,6 +12,7 @@ use super::budget::Room;
 use super::checkpoint::Checkpoint;
 pub use super::cursor::Cursor;
 use super::transition::{Changes, Gate, Park, Recall, Remember, Remembered};
+use crate::clock::Millis;
 use crate::definition::webhook::EventType;
 use crate::id::{AccountId, RunId, WebhookId};
 use crate::json::Json;
@@ -37,6 +38,32 @@ pub struct FetchRequest {
     pub attempts: Option<u32>,
     /// How long one try may take, in place of the method's.
     pub timeout: Option<Duration>,
+    /// How many records a page should have, where the source can be asked for a number of them.
+    pub page_size: Option<u64>,
+    /// Whether records of a unified model carry what they were made from.
+    pub with_remote_data: bool,
+    /// The time that the expressions of a mapping see. It is the same for the same page, however often it is fetched.
+    pub now: Millis,
+}
+
+impl FetchRequest {
+    /// The first page of `method` of `resource`, as the integration declares it.
+    pub fn first(resource: &str, method: &str, now: Millis) -> Self {
+        Self {
+            resource: resource.to_owned(),
+            method: method.to_owned(),
+            id: None,
+            query: Json::empty_object(),
+            body: None,
+            cursor: Cursor::Start,
+            account: None,
+            attempts: None,
+            timeout: None,
+            page_size: None,
+            with_remote_data: true,
+            now,
+        }
+    }
 }
 
 /// One page as the source sent it. The records are slices of `body`.

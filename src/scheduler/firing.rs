@@ -155,7 +155,7 @@ async fn pinned(
     if !job.reads_from(&account.integration) {
         return Ok(Err("the job reads from another integration than the account's".to_owned()));
     }
-    let Some(integration) = definitions.record(Kind::Integration, account.integration.as_str()).await? else {
+    let Some(integration) = definitions.integration_of(&account).await? else {
         return gone(Kind::Integration, account.integration.as_str());
     };
     let webhooks: Vec<WebhookId> = trigger.webhook.iter().cloned().collect();
@@ -171,7 +171,8 @@ async fn pinned(
             return Ok(Err(wrong.join("; ")));
         }
     };
-    let revisions = Revisions { job: record.revision, integration: integration.revision };
+    let integration = definitions.revision_of(&integration).await?;
+    let revisions = Revisions { job: record.revision, integration };
     definitions.pin(&[&revisions.job, &revisions.integration]).await?;
     Ok(Ok(Pinned { revisions, error_handling: job.error_handling, prepared, keys }))
 }

@@ -1,12 +1,20 @@
-//! Access tokens: made and renewed at the source's token endpoint (RFC 6749, sections 4.4 and 6). Only the exchange; who may
-//! renew when, and where tokens are kept, is the caller's business.
+//! Access tokens: made and renewed where the source makes them. OAuth 2 (RFC 6749, sections 4.1, 4.4 and 6) stands here,
+//! [`login`] is a request of the source's own, and [`assertion`] signs (RFC 7523). Only the exchange; who may renew when, and
+//! where tokens are kept, is the caller's business.
+
+mod assertion;
+mod login;
 
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use reqwest::header::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use url::Url;
 
+use crate::clock;
 use crate::definition::Account;
 use crate::definition::integration::{ClientAuth, Grant, GrantKind};
 use crate::engine::seam::{FetchError, FetchErrorKind};
@@ -62,7 +70,7 @@ impl Answer {
     }
 }
 
-/// Makes a new access token for `account`, with the refresh token that it has among its credentials.
+/// Makes a new access token for `account`, with what it has among its credentials.
 ///
 /// # Errors
 /// [`FetchErrorKind::Unauthorized`] when the source refuses what the account has ([`NEEDS_REAUTH`]: it must be connected again),
@@ -70,70 +78,183 @@ impl Answer {
 /// [`FetchErrorKind::Transient`] when the source is out of reach or in trouble.
 pub async fn renew(http: &Http, grant: &Grant, account: &Account) -> Result<Granted, FetchError> {
     let mut secrets = Secrets::of(account);
-    exchange(http, grant, account, &mut secrets).await.map_err(|mut error| {
-        error.message = printable(&secrets.scrub(&error.message), MESSAGE_BYTES_MAX);
-        error
-    })
+    let granted = match &grant.kind {
+        GrantKind::RefreshToken(_) => {
+            let mut form = Vec::new();
+            form.extend(
+                credential(account, "refresh_token").map(|token| ("refresh_token".to_owned(), token)),
+            );
+            exchange(http, grant, account, form, &mut secrets).await
+        }
+        GrantKind::ClientCredentials => exchange(http, grant, account, Vec::new(), &mut secrets).await,
+        GrantKind::Login(login) => login::ask(http, grant, login, account, &mut secrets).await,
+        GrantKind::Assertion(assertion) => match assertion::signed(grant, assertion, account, clock::now()) {
+            Ok(token) if assertion.is_token => Ok(Granted {
+                access_token: token.into(),
+                refresh_token: None,
+                expires_in: Some(assertion.lasts),
+            }),
+            Ok(token) => {
+                secrets.add(&token);
+                let form = vec![("assertion".to_owned(), token)];
+                exchange(http, grant, account, form, &mut secrets).await
+            }
+            Err(error) => Err(error),
+        },
+    };
+    granted.map_err(|error| scrubbed(error, &secrets))
 }
 
+/// A person's consent, as it comes back from the authorization endpoint (RFC 6749, section 4.1.3).
+pub struct Consent<'c> {
+    /// What the source gave.
+    pub code: &'c str,
+    /// Where it sent the person to.
+    pub redirect_uri: &'c str,
+    /// What the code challenge was made of (RFC 7636), where there was one.
+    pub verifier: Option<&'c str>,
+}
+
+/// Makes the first tokens of `account` from a person's consent.
+///
+/// # Errors
+/// As [`renew`].
+pub async fn redeem(
+    http: &Http,
+    grant: &Grant,
+    account: &Account,
+    consent: &Consent<'_>,
+) -> Result<Granted, FetchError> {
+    let mut secrets = Secrets::of(account);
+    let mut form = vec![
+        ("grant_type".to_owned(), "authorization_code".to_owned()),
+        ("code".to_owned(), consent.code.to_owned()),
+        ("redirect_uri".to_owned(), consent.redirect_uri.to_owned()),
+    ];
+    form.extend(consent.verifier.map(|verifier| ("code_verifier".to_owned(), verifier.to_owned())));
+    let granted = exchange(http, grant, account, form, &mut secrets).await;
+    granted.map_err(|error| scrubbed(error, &secrets))
+}
+
+/// Where a person lets `account` in: the authorization endpoint with what it wants (section 4.1.1).
+///
+/// # Errors
+/// When the integration has none, or a value that it needs is missing.
+pub fn consent_url(
+    grant: &Grant,
+    account: &Account,
+    redirect_uri: &str,
+    state: &str,
+    verifier: Option<&str>,
+) -> Result<String, FetchError> {
+    let Some(authorize) = grant.authorize() else {
+        let what =
+            "the integration declares no authorize_url under credentials: nobody can be asked to let it in";
+        return Err(broken(what.to_owned()));
+    };
+    let scope = scope::AccountScope(account);
+    let mut url = address::base(&authorize.url, &scope).map_err(|failure| broken(failure.message))?;
+    let mut pairs = vec![("response_type".to_owned(), "code".to_owned())];
+    pairs.extend(credential(account, "client_id").map(|id| ("client_id".to_owned(), id)));
+    pairs.push(("redirect_uri".to_owned(), redirect_uri.to_owned()));
+    pairs.extend(grant.scope.clone().map(|scope| ("scope".to_owned(), scope)));
+    pairs.push(("state".to_owned(), state.to_owned()));
+    if let Some(verifier) = verifier {
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
+        pairs.push(("code_challenge".to_owned(), challenge));
+        pairs.push(("code_challenge_method".to_owned(), "S256".to_owned()));
+    }
+    for (name, template) in &authorize.params {
+        pairs.push((name.clone(), template.text(&scope).map_err(|error| broken(error.to_string()))?));
+    }
+    url.query_pairs_mut().extend_pairs(pairs);
+    Ok(url.into())
+}
+
+/// Without access nothing is skipped, whatever the job says of errors.
+fn broken(what: String) -> FetchError {
+    FetchError::new(FetchErrorKind::Unauthorized, "token_request", what)
+}
+
+fn scrubbed(mut error: FetchError, secrets: &Secrets) -> FetchError {
+    error.message = printable(&secrets.scrub(&error.message), MESSAGE_BYTES_MAX);
+    error
+}
+
+fn credential(account: &Account, name: &str) -> Option<String> {
+    account.credentials.get(name).map(|secret| secret.expose_secret().to_owned())
+}
+
+/// Asks the token endpoint with `form`, and what the integration says of every request.
 async fn exchange(
     http: &Http,
     grant: &Grant,
     account: &Account,
+    mut form: Vec<(String, String)>,
     secrets: &mut Secrets,
 ) -> Result<Granted, FetchError> {
-    // Without access nothing is skipped, whatever the job says of errors.
-    let broken = |what: String| FetchError::new(FetchErrorKind::Unauthorized, "token_request", what);
     let scope = scope::AccountScope(account);
     let url = address::base(&grant.token_url, &scope).map_err(|failure| broken(failure.message))?;
-    http.egress.check(&url).map_err(|refused| broken(refused.to_string()))?;
-    let credential =
-        |name: &str| account.credentials.get(name).map(|secret| secret.expose_secret().to_owned());
-    let client_id = credential("client_id").unwrap_or_default();
-    let client_secret = credential("client_secret");
-    let mut form: Vec<(String, String)> = vec![("grant_type".to_owned(), grant.kind.as_str().to_owned())];
     let mut add =
         |name: &str, value: Option<String>| form.extend(value.map(|value| (name.to_owned(), value)));
-    if grant.kind == GrantKind::RefreshToken {
-        add("refresh_token", credential("refresh_token"));
-    }
     add("scope", grant.scope.clone());
     for (name, template) in &grant.params {
         add(name, Some(template.text(&scope).map_err(|error| broken(error.to_string()))?));
     }
-    let mut request = http.client.post(url).timeout(TIMEOUT).header("accept", "application/json");
+    let mut request = http.client.post(url.clone());
+    let (client_id, client_secret) = (credential(account, "client_id"), credential(account, "client_secret"));
     match grant.client_auth {
         ClientAuth::Body => {
-            add("client_id", Some(client_id));
+            add("client_id", client_id);
             add("client_secret", client_secret);
         }
         ClientAuth::Basic => {
             // Both are written as in a form first (section 2.3.1).
-            let encoded =
-                |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-            let pair = format!("{}:{}", encoded(&client_id), encoded(&client_secret.unwrap_or_default()));
-            let pair = STANDARD.encode(pair);
+            let encoded = |text: Option<String>| {
+                let text = text.unwrap_or_default();
+                url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>()
+            };
+            let pair = STANDARD.encode(format!("{}:{}", encoded(client_id), encoded(client_secret)));
             secrets.add(&pair);
             request = request.header("authorization", format!("Basic {pair}"));
         }
     }
+    if !form.iter().any(|(name, _)| name == "grant_type")
+        && let Some(name) = grant.kind.as_str()
+    {
+        form.insert(0, ("grant_type".to_owned(), name.to_owned()));
+    }
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
     let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
+    let Answered { status, body, .. } = send(http, &url, request).await?;
+    judged(status, Answer::read(&body))
+}
+
+/// What was answered where tokens are made.
+struct Answered {
+    status: reqwest::StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+async fn send(http: &Http, url: &Url, request: reqwest::RequestBuilder) -> Result<Answered, FetchError> {
+    http.egress.check(url).map_err(|refused| broken(refused.to_string()))?;
     let out_of_reach = |error: reqwest::Error| {
         let what = format!("the token endpoint can't be reached: {}", error.without_url());
         FetchError::new(FetchErrorKind::Transient, "token_request", what)
     };
+    let request = request.timeout(TIMEOUT).header("accept", "application/json");
     let mut response = request.send().await.map_err(out_of_reach)?;
-    let status = response.status();
-    let mut bytes = Vec::new();
+    let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+    let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(out_of_reach)? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > ANSWER_BYTES_MAX {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_BYTES_MAX {
             let what = "the token endpoint's answer is too long for one".to_owned();
             return Err(FetchError::new(FetchErrorKind::Transient, "token_request", what));
         }
     }
-    judged(status, Answer::read(&bytes))
+    Ok(Answered { status, headers, body })
 }
 
 /// What the answer means: RFC 6749, sections 5.1 and 5.2, and what sources make of them.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::clock::Millis;
 use crate::definition::integration::{
     AnswerFormat, Authorization, BodyFormat, Ends, Method, OnUnauthorized, Pagination, QueryArray,
     RateLimitRule, RetryPolicy,
 };
 use crate::definition::{Account, Integration};
-use crate::engine::seam::{Cursor, FetchRequest};
+use crate::engine::seam::FetchRequest;
 use crate::json::Json;
 use crate::template::{Template, Tree};
 
@@ -27,21 +28,12 @@ pub(super) fn account(context: &str, credentials: &[(&str, &str)]) -> Account {
         tenant_id: None,
         context: Json::parse(context).unwrap(),
         credentials: credentials.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned().into())).collect(),
+        unified_override: None,
     }
 }
 
 pub(super) fn request(resource: &str, method: &str) -> FetchRequest {
-    FetchRequest {
-        resource: resource.to_owned(),
-        method: method.to_owned(),
-        id: None,
-        query: Json::empty_object(),
-        body: None,
-        cursor: Cursor::Start,
-        account: None,
-        attempts: None,
-        timeout: None,
-    }
+    FetchRequest::first(resource, method, Millis(1_769_846_400_000))
 }
 
 /// `GET /tickets`: the whole body is the record, or the list.
@@ -82,6 +74,7 @@ pub(super) fn integration(base_url: &str) -> Integration {
         retry: RetryPolicy { base: Duration::ZERO, max: Duration::ZERO, ..RetryPolicy::default() },
         rate_limit: RateLimitRule::default(),
         on_unauthorized: OnUnauthorized::Fail,
+        unified: std::collections::BTreeMap::new(),
         resources: BTreeMap::new(),
     }
 }

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::{PATIENCE, Store, StoreError, Unconfirmed, keys};
 use crate::clock::{self, Millis};
-use crate::definition::{Document, Kind};
+use crate::definition::unified::layered;
+use crate::definition::{Account, Document, Kind};
 use crate::json::Unknown;
 use crate::seal::Sealer;
 
@@ -46,6 +47,15 @@ pub struct Record {
     /// What a later version keeps beside these.
     #[serde(flatten)]
     unknown: Unknown,
+}
+
+/// The integration of an account, as it is executed.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    /// The integration.
+    pub document: Document,
+    /// Its address, when it is the one that was applied.
+    revision: Option<String>,
 }
 
 /// What applying one document does.
@@ -208,18 +218,57 @@ impl Definitions {
         Document::new(kind, &body).map_err(|problems| StoreError::Damaged(problems.to_string()))
     }
 
-    /// Keeps a job that no definition holds, for a run of its own; its address.
+    /// The integration of `account`, with its mappings as the environment and the account change them.
+    ///
+    /// # Errors
+    /// When Redis can't be reached, or what it holds can't be read.
+    pub async fn integration_of(&self, account: &Account) -> Result<Option<Connected>, StoreError> {
+        let name = account.integration.as_str();
+        let Some(record) = self.record(Kind::Integration, name).await? else { return Ok(None) };
+        let document = self.open(Kind::Integration, name, &record)?;
+        let changes = account.unified_override.as_ref();
+        let changes: Option<Value> = changes.and_then(|changes| serde_json::from_str(changes.as_str()).ok());
+        let models = self.models().await?;
+        Ok(Some(match layered(&document, &models, changes.as_ref()) {
+            None => Connected { document, revision: Some(record.revision) },
+            Some(laid) => Connected { document: laid, revision: None },
+        }))
+    }
+
+    /// The address of what [`integration_of`](Self::integration_of) gave, under which it is kept for a run.
     ///
     /// # Errors
     /// When Redis can't be written.
-    pub async fn keep(&self, job: &Document) -> Result<String, StoreError> {
+    pub async fn revision_of(&self, connected: &Connected) -> Result<String, StoreError> {
+        match &connected.revision {
+            Some(revision) => Ok(revision.clone()),
+            None => self.keep(&connected.document).await,
+        }
+    }
+
+    /// The environment's own unified models.
+    ///
+    /// # Errors
+    /// When Redis can't be reached, or what it holds can't be read.
+    pub async fn models(&self) -> Result<Vec<Document>, StoreError> {
+        let kind = Kind::UnifiedModel;
+        let all: BTreeMap<String, String> =
+            redis::cmd("HGETALL").arg(self.hash(kind)).query_async(&mut self.store.shared.clone()).await?;
+        all.iter().map(|(id, text)| self.open(kind, id, &parse_record(kind, id, text)?)).collect()
+    }
+
+    /// Keeps a job or integration that no definition holds, for runs that execute it; its address.
+    ///
+    /// # Errors
+    /// When Redis can't be written.
+    pub async fn keep(&self, document: &Document) -> Result<String, StoreError> {
         let now = clock::now();
-        let address = self.seal(job, now, now)?.revision;
+        let address = self.seal(document, now, now)?.revision;
         let prefix = self.prefix();
         let mut pipe = redis::pipe();
         pipe.cmd("SET")
             .arg(format!("{prefix}content:{address}"))
-            .arg(job.body.to_string())
+            .arg(document.body.to_string())
             .arg("NX")
             .ignore();
         pipe.cmd("ZADD").arg(format!("{prefix}contents")).arg(now.0).arg(&address).ignore();
@@ -342,7 +391,7 @@ impl Definitions {
                 Kind::Integration | Kind::SyncJob => {
                     call.arg(&record.revision).arg(document.body.to_string())
                 }
-                Kind::Account | Kind::Webhook | Kind::Trigger => call.arg("").arg(""),
+                Kind::UnifiedModel | Kind::Account | Kind::Webhook | Kind::Trigger => call.arg("").arg(""),
             };
         }
         for (kind, id) in deleted {

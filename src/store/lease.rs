@@ -218,15 +218,29 @@ impl Store {
     /// When Redis can't be reached.
     pub async fn close_gate(
         &self,
-        run: RunId,
         account: &AccountId,
         seen: u64,
         wait: Duration,
     ) -> Result<(u64, Millis), StoreError> {
-        let mut call = self.scripts.close_gate.key(self.of_run(run));
+        let mut call = self.scripts.close_gate.key(self.of_account(account));
         call.arg(account.as_str()).arg(seen).arg(millis(wait)).arg(millis(GATE_REMEMBERED));
         let (generation, opens): (u64, i64) = self.call(&call, PATIENCE).await?;
         Ok((generation, Millis(opens)))
+    }
+}
+
+impl Store {
+    /// Generation of an account's gate, and when it opens.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn gate(&self, account: &AccountId) -> Result<(u64, Millis), StoreError> {
+        let key = format!("{}gate:{account}", self.of_account(account));
+        let mut command = redis::cmd("HMGET");
+        command.arg(key).arg("generation").arg("opens");
+        let (generation, opens): (Option<u64>, Option<i64>) =
+            command.query_async(&mut self.shared.clone()).await?;
+        Ok((generation.unwrap_or_default(), Millis(opens.unwrap_or_default())))
     }
 }
 

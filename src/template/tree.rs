@@ -3,6 +3,8 @@
 //! The member [`MERGE`] of an object is no member: what it gives (one value, or an array of them) is merged into the
 //! object, the later over the earlier, and over the object's own members. Values that are no objects are passed over.
 
+use serde_json::{Map, Value};
+
 use super::{RenderError, Scope, Template, TemplateError};
 use crate::json::{self, Json};
 
@@ -60,6 +62,19 @@ impl Tree {
         let mut text = String::new();
         let defined = self.write(scope, &mut text)?;
         Ok(defined.then(|| Json::parse(&text).unwrap_or_else(|_| Json::null())))
+    }
+
+    /// Its objects and literals; what is rendered is an empty object here.
+    pub fn outline(&self) -> Value {
+        match self {
+            Self::Text(_) => Value::Object(Map::new()),
+            Self::Literal(json) => serde_json::from_str(json.as_str()).unwrap_or_default(),
+            Self::Object(members) => {
+                let own = members.iter().filter(|(name, _)| name != MERGE);
+                Value::Object(own.map(|(name, tree)| (name.clone(), tree.outline())).collect())
+            }
+            Self::Array(elements) => Value::Array(elements.iter().map(Self::outline).collect()),
+        }
     }
 
     /// Every path that may be looked up, in the order they were written.

@@ -11,7 +11,6 @@ use super::Worker;
 use super::dry_run;
 use super::journal::{StoreJournal, gate};
 use super::leases::Lease;
-use super::live::{LiveError, LiveSource};
 use crate::clock::Millis;
 use crate::definition::webhook::{DeliveryRetry, EventType};
 use crate::definition::{Integration, Webhook};
@@ -22,6 +21,7 @@ use crate::engine::seam::{Entry, Journal, JournalError, Notice};
 use crate::engine::{Machine, RunFacts, WebhookFacts};
 use crate::id::WebhookId;
 use crate::json::Json;
+use crate::live::LiveError;
 use crate::plan::Plan;
 use crate::run::{Outcome, RunRequest, Status};
 use crate::store::StoreError;
@@ -101,14 +101,7 @@ async fn drive(
     if let Some((code, reason)) = parts.unusable {
         machine.fail(code, reason, now);
     }
-    let source = LiveSource::new(
-        worker.live.clone(),
-        parts.integration,
-        claim.request.account.clone(),
-        worker.source_http.clone(),
-        worker.tokens.clone(),
-        worker.store.clone(),
-    );
+    let source = worker.connections.source(parts.integration, claim.request.account.clone());
     let (source, courier, journal) = (Arc::new(source), Arc::clone(&worker.courier), Arc::clone(journal));
     #[cfg(feature = "planted")]
     let (courier, journal) = (super::planted::Double::of(courier), super::planted::Double::of(journal));
@@ -217,15 +210,15 @@ async fn parts(worker: &Worker, claim: &Claim, lease: &Lease) -> Option<Result<P
 
 async fn try_parts(worker: &Worker, claim: &Claim) -> Result<Parts, LiveError> {
     let request = &claim.request;
-    let job = worker.live.job(&request.revisions.job).await?;
-    let integration = worker.live.integration(&request.revisions.integration).await?;
-    let account = worker.live.account(&request.account).await?;
+    let job = worker.connections.live().job(&request.revisions.job).await?;
+    let integration = worker.connections.live().integration(&request.revisions.integration).await?;
+    let account = worker.connections.live().account(&request.account).await?;
     let mut webhooks = Vec::new();
     if request.dry_run.is_some() {
         webhooks.extend(request.webhooks.iter().map(hearing));
     }
     for id in request.webhooks.iter().filter(|_| request.dry_run.is_none()) {
-        match worker.live.webhook(id).await {
+        match worker.connections.live().webhook(id).await {
             Ok(webhook) => webhooks.push(webhook_facts(&webhook, request)),
             Err(error @ LiveError::Missing { .. }) => {
                 let mut parts = unusable(claim, "webhook_missing", error.to_string());

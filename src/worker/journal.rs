@@ -179,7 +179,7 @@ impl Journal for StoreJournal {
     }
 
     async fn close_gate(&self, seen: u64, wait: Duration) -> Result<Gate, JournalError> {
-        let closed = self.store.close_gate(self.lease.run, &self.account, seen, wait).await;
+        let closed = self.store.close_gate(&self.account, seen, wait).await;
         closed.map(gate).map_err(|error| JournalError::Unavailable(error.to_string()))
     }
 

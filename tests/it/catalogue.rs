@@ -28,7 +28,10 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
+use rapidbridge::clock::Millis;
+use rapidbridge::definition::unified::{What, findings};
 use rapidbridge::definition::{Account, Integration, read_files, read_json};
+use rapidbridge::definition::{UnifiedModel, schema};
 use rapidbridge::egress::Egress;
 use rapidbridge::engine::budget::Budget;
 use rapidbridge::engine::cursor::Cursor;
@@ -46,6 +49,8 @@ pub(crate) struct Api {
     /// Context and credentials of an account; the credentials are those that `answer` accepts.
     account: &'static str,
     lists: &'static [List],
+    /// Lists of unified models: every one that the declaration maps.
+    unified: &'static [List],
     answer: fn(&Asked) -> Answer,
     /// How it says that there were too many requests.
     limited: fn() -> Answer,
@@ -225,17 +230,9 @@ fn source(integration: Integration, account: Account) -> HttpSource {
 }
 
 async fn fetch(source: &HttpSource, list: &List, cursor: Cursor) -> Result<Page, FetchError> {
-    let request = FetchRequest {
-        resource: list.resource.to_owned(),
-        method: "list".to_owned(),
-        id: None,
-        query: Json::parse(list.query).unwrap(),
-        body: None,
-        cursor,
-        account: None,
-        attempts: Some(1),
-        timeout: None,
-    };
+    let query = Json::parse(list.query).unwrap();
+    let first = FetchRequest::first(list.resource, "list", Millis(0));
+    let request = FetchRequest { query, cursor, attempts: Some(1), ..first };
     let room = Budget::new(1 << 26, 1 << 24).begin(0).await;
     source.fetch(&request, &room, &Ours).await
 }
@@ -295,6 +292,79 @@ async fn an_api_is_read_as_its_documentation_says(#[case] api: &'static Api) {
     let error = fetch(&good, first, Cursor::Start).await.unwrap_err();
     let FetchErrorKind::RateLimited { wait } = error.kind else { panic!("{}: {error}", api.name) };
     assert_eq!(wait.as_secs(), api.limited_for, "{}: {error}", api.name);
+}
+
+/// Lists that are mapped to a unified model give records of its schema, each with what it was made from, and the mapping
+/// makes nothing that the model doesn't know.
+#[rstest::rstest]
+#[case(&asana::API)]
+#[case(&freshdesk::API)]
+#[case(&github::API)]
+#[case(&gitlab::API)]
+#[case(&hubspot::API)]
+#[case(&intercom::API)]
+#[case(&jira::API)]
+#[case(&linear::API)]
+#[case(&notion::API)]
+#[case(&pipedrive::API)]
+#[case(&salesforce::API)]
+#[case(&shopify::API)]
+#[case(&slack::API)]
+#[case(&stripe::API)]
+#[case(&zendesk::API)]
+#[tokio::test]
+async fn mapped_records_are_what_the_model_says(#[case] api: &'static Api) {
+    let simulator = Simulator::start(api).await;
+    let integration = integration(api.name, &simulator.base);
+    let models: BTreeMap<String, UnifiedModel> = UnifiedModel::all(std::iter::empty());
+    let source = source(integration.clone(), account(api, &simulator.base, str::to_owned));
+    let mut seen = BTreeSet::new();
+    for list in api.unified {
+        let (records, _) = read(&source, list).await;
+        assert_eq!(records.len(), list.records, "{} {}", api.name, list.resource);
+        seen.insert(list.resource.to_owned());
+        let (model, resource) = list.resource.split_once('/').unwrap();
+        let resource = &models[model].resources[resource];
+        let mut ids = BTreeSet::new();
+        let mut made: BTreeSet<String> = BTreeSet::new();
+        for record in &records {
+            let violations = schema::violations(&resource.schema, &Json::parse(record).unwrap());
+            assert!(violations.is_empty(), "{} {}: {violations:?} in {record}", api.name, list.resource);
+            let value: Value = serde_json::from_str(record).unwrap();
+            assert!(value["remote_data"].is_object(), "{} {}: {record}", api.name, list.resource);
+            assert!(
+                ids.insert(value["id"].to_string()),
+                "{} {}: {} twice",
+                api.name,
+                list.resource,
+                value["id"]
+            );
+            made.extend(
+                value
+                    .as_object()
+                    .unwrap()
+                    .iter()
+                    .filter(|(_, it)| !it.is_null())
+                    .map(|(name, _)| name.clone()),
+            );
+        }
+        // A member that no record has is a path that leads nowhere, or a simulator that never gives it.
+        let mapping = integration.mapping(list.resource, "list").unwrap().response.as_ref().unwrap();
+        let never: Vec<&String> =
+            mapping.members.as_ref().unwrap().iter().filter(|name| !made.contains(*name)).collect();
+        assert!(never.is_empty(), "{} {}: no record has {never:?}", api.name, list.resource);
+    }
+    let mapped = integration.unified.iter().filter(|(_, methods)| methods.contains_key("list"));
+    let mapped: BTreeSet<String> = mapped.map(|(name, _)| name.clone()).collect();
+    assert_eq!(seen, mapped, "{}: lists that are mapped, and lists that are read", api.name);
+    for finding in findings(&integration, &models) {
+        match finding.what {
+            What::Unmapped(_) | What::UnmappedFilters(_) => {}
+            What::UnknownModel | What::UnknownResource | What::NotInModel(_) | What::Opaque => {
+                panic!("{}: {finding}", api.name)
+            }
+        }
+    }
 }
 
 /// Definitions and example jobs are sound, each folder by itself, and each has notes.

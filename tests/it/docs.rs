@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rapidbridge::definition::webhook::EventType;
-use rapidbridge::definition::{Checked, Kind, read_and_check, read_files};
+use rapidbridge::definition::{Checked, Kind, UnifiedModel, read_and_check, read_files};
 use serde_json::Value;
 
 /// Blocks that are no documents and are not checked. There is no need for any so far; a few may come.
@@ -201,6 +201,7 @@ fn the_reference_names_all_that_the_readers_know() {
             own.extend(mentioned(&jobs).into_iter().flat_map(|span| span.split('.')));
         }
         let stem = match kind {
+            Kind::UnifiedModel => "unified",
             Kind::Integration => "integration",
             Kind::Account => "account",
             Kind::Webhook => "webhook",
@@ -289,4 +290,70 @@ fn every_field_of_a_job_has_an_example_and_a_job_that_is_tested() {
     };
     assert!(told(&in_examples).is_empty(), "docs/sync-jobs.md has no example of {:?}", told(&in_examples));
     assert!(told(&in_jobs).is_empty(), "tests/jobs has no job with {:?}", told(&in_jobs));
+}
+
+/// The type of a member, in the words of the reference.
+fn type_of(schema: &Value) -> String {
+    if let Some(values) = schema["enum"].as_array() {
+        let words = values.iter().filter_map(Value::as_str).map(|word| format!("`{word}`"));
+        let or_null = if values.contains(&Value::Null) { " or null" } else { "" };
+        return format!("one of {}{or_null}", words.collect::<Vec<_>>().join(", "));
+    }
+    let word = |name: &Value| match name.as_str().unwrap_or_default() {
+        "string" if schema["format"] == "date-time" => "time".to_owned(),
+        "string" => "text".to_owned(),
+        "integer" => "whole number".to_owned(),
+        "array" if schema["items"]["type"] == "object" => "list of objects".to_owned(),
+        "array" => format!("list of {}", type_of(&schema["items"])),
+        same => same.to_owned(),
+    };
+    let types = &schema["type"];
+    types
+        .as_array()
+        .map_or_else(|| word(types), |names| names.iter().map(word).collect::<Vec<_>>().join(" or "))
+}
+
+/// A row for each member of a schema, and for those within it.
+fn rows(schema: &Value, before: &str, lines: &mut Vec<String>) {
+    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+        let required = schema["required"].as_array().is_some_and(|all| all.iter().any(|it| it == name));
+        let required = if required { ", required" } else { "" };
+        let meaning = member["description"].as_str().unwrap_or_default();
+        lines.push(format!("| `{before}{name}` | {}{required} | {meaning} |", type_of(member)));
+        rows(member, &format!("{before}{name}."), lines);
+        rows(&member["items"], &format!("{before}{name}[]."), lines);
+    }
+}
+
+/// The models that are there already, as the reference shows them.
+fn reference_of_models() -> String {
+    let mut lines = Vec::new();
+    for model in UnifiedModel::built_in() {
+        lines.push(format!("### `{}`\n\n{}\n", model.name, model.description));
+        for (name, resource) in &model.resources {
+            lines.push(format!("#### `{}/{name}`\n\n{}\n", model.name, resource.description));
+            for (head, schema) in [("member", &resource.schema), ("filter", &resource.query_schema)] {
+                lines.push(format!("| {head} | type | meaning |\n|---|---|---|"));
+                rows(&serde_json::from_str(schema.as_str()).unwrap(), "", &mut lines);
+                lines.push(String::new());
+            }
+        }
+    }
+    lines.join("\n").trim().to_owned()
+}
+
+#[test]
+fn the_models_are_in_the_docs() {
+    const MARKS: [&str; 2] = ["<!-- models:begin -->\n", "<!-- models:end -->"];
+    let page = read(&root().join("docs/unified-models.md"));
+    let between = page.split_once(MARKS[0]).and_then(|(_, rest)| rest.split_once(MARKS[1]));
+    let written = between.map(|(written, _)| written.trim()).unwrap_or_default();
+    let expected = reference_of_models();
+    assert!(expected.contains("| `assignee.id` |"), "{expected}");
+    assert!(
+        written == expected,
+        "docs/unified-models.md should have, in place of what it has between its markers:\n\n{}{expected}\n{}",
+        MARKS[0],
+        MARKS[1]
+    );
 }

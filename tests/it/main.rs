@@ -36,5 +36,6 @@ mod rate_limit;
 mod rolling;
 mod schedule;
 mod security;
+mod unified;
 mod upgrade;
 mod zombie;

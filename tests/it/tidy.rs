@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The module plan: each room of the library, and the rooms it may import. Imports go one way; the engine knows neither
 /// queue nor HTTP, and the scheduler knows neither engine, source nor delivery. A new arrow is a decision made here.
-const PLAN: [(&str, &[&str]); 28] = [
+const PLAN: [(&str, &[&str]); 29] = [
     ("aside", &[]),
     ("backoff", &[]),
     ("clock", &[]),
@@ -50,6 +50,7 @@ const PLAN: [(&str, &[&str]); 28] = [
         &["backoff", "clock", "definition", "egress", "engine", "id", "json", "mac", "retry_after", "run"],
     ),
     ("store", &["backoff", "clock", "definition", "id", "json", "run", "schedule", "seal", "settings"]),
+    ("live", &["clock", "definition", "engine", "id", "json", "seal", "source", "store"]),
     (
         "worker",
         &[
@@ -61,6 +62,7 @@ const PLAN: [(&str, &[&str]); 28] = [
             "engine",
             "id",
             "json",
+            "live",
             "mac",
             "nearest",
             "observe",
@@ -76,8 +78,29 @@ const PLAN: [(&str, &[&str]); 28] = [
         ],
     ),
     ("scheduler", &["backoff", "clock", "definition", "id", "json", "run", "schedule", "settings", "store"]),
-    ("api", &["clock", "definition", "egress", "id", "json", "nearest", "plan", "run", "settings", "store"]),
-    ("process", &["api", "clock", "observe", "scheduler", "seal", "settings", "store", "worker"]),
+    (
+        "api",
+        &[
+            "clock",
+            "definition",
+            "egress",
+            "engine",
+            "id",
+            "json",
+            "live",
+            "nearest",
+            "plan",
+            "run",
+            "seal",
+            "settings",
+            "source",
+            "store",
+        ],
+    ),
+    (
+        "process",
+        &["api", "clock", "egress", "observe", "scheduler", "seal", "settings", "source", "store", "worker"],
+    ),
     ("playground", &["clock", "id", "json", "settings"]),
     ("redis_server", &["clock", "settings"]),
 ];

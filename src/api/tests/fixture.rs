@@ -10,9 +10,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::{Api, serve};
 use crate::definition::{Document, Kind};
+use crate::egress::Egress;
 use crate::redis_server::{Options, RedisServer};
 use crate::seal::Sealer;
 use crate::settings::Settings;
+use crate::source::Http;
 use crate::store::Store;
 use crate::store::definitions::Definitions;
 
@@ -55,9 +57,11 @@ impl Fixture {
         crate::process::prepare_tls();
         let store = Store::open(&settings.redis, &settings.environment).await.unwrap();
         let sealer = Sealer::new(settings.seal.key.clone(), vec![]);
-        let definitions = Definitions::new(store.clone(), Arc::new(sealer));
+        let sealer = Arc::new(sealer);
+        let definitions = Definitions::new(store.clone(), Arc::clone(&sealer));
+        let http = Http::new(Egress::new(Vec::new()), 1 << 20).unwrap();
         let changed = Arc::new(Notify::new());
-        let api = Api::new(settings, store, definitions.clone(), Arc::clone(&changed));
+        let api = Api::new(settings, store, sealer, http, Arc::clone(&changed));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let leave = CancellationToken::new();

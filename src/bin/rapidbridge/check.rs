@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use rapidbridge::definition::integration::{CursorSource, Grant, GrantKind, Method, Pagination, Told};
-use rapidbridge::definition::{Account, Checked, Document, Integration};
+use rapidbridge::definition::unified::layered;
+use rapidbridge::definition::{Account, Checked, Document, Integration, Kind};
 use rapidbridge::egress::Egress;
 use rapidbridge::engine::budget::Budget;
 use rapidbridge::engine::cursor::Cursor;
@@ -17,6 +18,7 @@ use rapidbridge::json::{self, Json};
 use rapidbridge::nearest::nearest;
 use rapidbridge::source::witness::{Came, Sent, Witness};
 use rapidbridge::source::{Http, HttpSource, grant};
+use serde_json::Value;
 
 use crate::paint::{BOLD, CYAN, DIM, GREEN, RED, YELLOW, short};
 use crate::{dev, files, run};
@@ -150,7 +152,7 @@ fn chosen(documents: &[Document], options: &Options) -> anyhow::Result<(Integrat
     let meant = |account: &&Account| options.account.as_deref().is_none_or(|id| id == account.id.as_str());
     let of_id: Vec<&Account> = accounts.iter().copied().filter(meant).collect();
     match of_id.as_slice() {
-        [account] => Ok(((*integration).clone(), (*account).clone())),
+        [account] => Ok((mapped(documents, integration, account), (*account).clone())),
         [] => bail!(
             "there is no account of {:?} in {}; add a file with kind: integrated_account",
             integration.name.as_str(),
@@ -163,18 +165,31 @@ fn chosen(documents: &[Document], options: &Options) -> anyhow::Result<(Integrat
     }
 }
 
+/// The integration with its mappings as the files' models and the account change them.
+fn mapped(documents: &[Document], integration: &Integration, account: &Account) -> Integration {
+    let of_name = |it: &&Document| it.kind == Kind::Integration && it.id == integration.name.as_str();
+    let changes = account.unified_override.as_ref();
+    let changes: Option<Value> = changes.and_then(|changes| serde_json::from_str(changes.as_str()).ok());
+    let document = documents.iter().find(of_name);
+    let laid = document.and_then(|document| layered(document, documents, changes.as_ref()));
+    laid.and_then(|laid| Integration::from_document(&laid).ok()).unwrap_or_else(|| integration.clone())
+}
+
 fn method<'i>(integration: &'i Integration, options: &Options) -> anyhow::Result<&'i Method> {
-    let resources = &integration.resources;
-    let Some(methods) = resources.get(&options.resource) else {
-        let known: Vec<&str> = resources.keys().map(String::as_str).collect();
+    let own = integration.resources.get(&options.resource).map(|methods| methods.keys().collect());
+    let mapped = || integration.unified.get(&options.resource).map(|methods| methods.keys().collect());
+    let methods: Option<Vec<&String>> = own.or_else(mapped);
+    let Some(methods) = methods else {
+        let known = integration.resources.keys().chain(integration.unified.keys());
+        let known: Vec<&str> = known.map(String::as_str).collect();
         let hint = nearest(&options.resource, known.iter().copied()).map_or_else(
             || format!("there are {}", known.join(", ")),
             |near| format!("did you mean {near:?}?"),
         );
         bail!("the integration has no resource {:?}; {hint}", options.resource);
     };
-    methods.get(&options.method).with_context(|| {
-        let known: Vec<&str> = methods.keys().map(String::as_str).collect();
+    integration.method(&options.resource, &options.method).with_context(|| {
+        let known: Vec<&str> = methods.into_iter().map(String::as_str).collect();
         format!("{:?} has no method {:?}; it has {}", options.resource, options.method, known.join(", "))
     })
 }
@@ -182,27 +197,18 @@ fn method<'i>(integration: &'i Integration, options: &Options) -> anyhow::Result
 fn request(options: &Options) -> anyhow::Result<FetchRequest> {
     let query = run::arguments("--query-json", options.query_json.as_deref(), &options.query)?;
     let body = options.body.as_deref().map(Json::parse).transpose().context("--body is no JSON")?;
-    Ok(FetchRequest {
-        resource: options.resource.clone(),
-        method: options.method.clone(),
-        id: options.id.clone(),
-        query,
-        body,
-        cursor: Cursor::Start,
-        account: None,
-        attempts: Some(1),
-        timeout: None,
-    })
+    let first = FetchRequest::first(&options.resource, &options.method, rapidbridge::clock::now());
+    Ok(FetchRequest { id: options.id.clone(), query, body, attempts: Some(1), ..first })
 }
 
 /// A client gets a token of its own. A refresh token may work only once, and then is the account's, not this command's.
 async fn with_token(http: &Http, grant: &Grant, mut account: Account) -> anyhow::Result<Account> {
-    match grant.kind {
-        GrantKind::RefreshToken if account.credentials.contains_key("access_token") => Ok(account),
-        GrantKind::RefreshToken => bail!(
+    match &grant.kind {
+        GrantKind::RefreshToken(_) if account.credentials.contains_key("access_token") => Ok(account),
+        GrantKind::RefreshToken(_) => bail!(
             "the account has a refresh token only, which this would use up; give it an access_token as well to check with"
         ),
-        GrantKind::ClientCredentials => {
+        GrantKind::ClientCredentials | GrantKind::Login(_) | GrantKind::Assertion(_) => {
             let granted =
                 grant::renew(http, grant, &account).await.map_err(|error| anyhow::anyhow!("{error}"))?;
             anstream::println!("{GREEN}token made{GREEN:#}\n");

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::client::Client;
 use crate::state::StateCommand;
-use crate::{apply, check, definitions, demo, dev, dry_run, playground, run, runs, serve, validate};
+use crate::{apply, check, definitions, demo, dev, dry_run, lint, playground, run, runs, serve, validate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -144,6 +144,8 @@ pub(crate) enum Command {
 pub(crate) enum IntegrationCommand {
     /// Read some pages from files alone, without a server: what is sent, what comes back, where it goes on and why it ends
     Check(check::Options),
+    /// Show what mappings leave out of their unified models, and what they have that the models don't know
+    Lint(lint::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -189,6 +191,7 @@ mod tests {
         for line in [
             "apply -f x.yaml --dry-run",
             "validate x.yaml folder",
+            "integration lint x.yaml",
             "integration check x.yaml --resource r --method list --query a=1 --pages 2",
             "run --job j --account a --webhook w --arg x=1 --watch",
             "runs --status failed --limit 5",

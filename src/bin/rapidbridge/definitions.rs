@@ -22,6 +22,8 @@ pub(crate) struct DeleteOptions {
 /// Kinds of definition; the names of `kind` in files are understood as well.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Kind {
+    #[value(alias = "unified_model")]
+    UnifiedModel,
     Integration,
     #[value(alias = "integrated_account", alias = "integrated-account")]
     Account,
@@ -35,6 +37,7 @@ enum Kind {
 impl Kind {
     fn path(self) -> &'static str {
         match self {
+            Self::UnifiedModel => "unified-model",
             Self::Integration => "integration",
             Self::Account => "integrated-account",
             Self::Webhook => "webhook",

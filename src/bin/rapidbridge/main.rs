@@ -10,6 +10,7 @@ mod dev;
 mod dry_run;
 mod files;
 mod key;
+mod lint;
 mod paint;
 mod playground;
 mod run;
@@ -45,6 +46,7 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Apply(options) => apply::run(&remote.client()?, options).await,
         Command::Validate(options) => validate::run(&options),
         Command::Integration(IntegrationCommand::Check(options)) => check::run(options).await,
+        Command::Integration(IntegrationCommand::Lint(options)) => lint::run(&options),
         Command::DryRun(options) => dry_run::run(&remote.client()?, options).await,
         Command::Run(options) => run::run(&remote.client()?, options).await,
         Command::Runs(options) => runs::list(&remote.client()?, options).await,

@@ -233,7 +233,7 @@ fn path(spot: &Spot<'_>) -> Option<Template> {
 }
 
 /// Headers by lower-case name; `null` takes one away.
-fn own_headers(spot: &Spot<'_>) -> Option<Vec<(String, Option<Template>)>> {
+pub(super) fn own_headers(spot: &Spot<'_>) -> Option<Vec<(String, Option<Template>)>> {
     let mut seen = BTreeSet::new();
     let read = |(name, spot): (&str, Spot<'_>)| {
         let name = name.to_ascii_lowercase();
@@ -261,7 +261,7 @@ fn own_headers(spot: &Spot<'_>) -> Option<Vec<(String, Option<Template>)>> {
 }
 
 /// A query or a body, with the placeholders an integration knows.
-fn own_tree(spot: &Spot<'_>) -> Option<Tree> {
+pub(super) fn own_tree(spot: &Spot<'_>) -> Option<Tree> {
     let tree = spot.object_tree()?;
     let checked: Vec<Option<()>> =
         tree.templates().into_iter().map(|(_, template)| check_roots(spot, template)).collect();

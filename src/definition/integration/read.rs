@@ -8,6 +8,7 @@ use super::method::Defaults;
 use super::{Authorization, Integration, Method, OnUnauthorized, RateLimitRule, RetryPolicy};
 use super::{authorization, credentials, limits, method};
 use crate::definition::check::{Fields, Spot};
+use crate::definition::unified;
 use crate::definition::{BOOKKEEPING, is_plain_name};
 use crate::id::IntegrationName;
 use crate::template::Template;
@@ -40,6 +41,7 @@ pub(super) fn integration(root: &Spot<'_>) -> Option<Integration> {
         authorization: authorization.as_ref().unwrap_or(&no_authorization),
     };
     let resources = resources(&fields, defaults.as_ref().unwrap_or(&fallback), way);
+    let unified = unified::mappings(&fields, resources.as_ref());
     fields.finish();
     defaults?;
     let name = name?;
@@ -53,6 +55,7 @@ pub(super) fn integration(root: &Spot<'_>) -> Option<Integration> {
         rate_limit: rate_limit?,
         on_unauthorized: on_unauthorized?,
         resources: resources?,
+        unified: unified?,
     })
 }
 

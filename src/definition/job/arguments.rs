@@ -6,13 +6,10 @@ use super::{Argument, SyncJob};
 use crate::clock::Millis;
 use crate::definition::check::Spot;
 use crate::definition::problem::{Problem, Problems};
+use crate::definition::schema::{self, near};
 use crate::expression::World;
 use crate::id::{AccountId, WebhookId};
 use crate::json::{self, Json};
-use crate::nearest::nearest;
-
-mod format;
-mod schema;
 
 /// The most arguments a job may declare.
 const ARGUMENTS_MAX: usize = 100;
@@ -60,13 +57,61 @@ pub(super) fn read(spot: &Spot<'_>) -> Option<Declared> {
             good = false;
         }
     }
-    let read = |(name, spot): &(&str, Spot<'_>)| schema::argument(name, spot);
+    let read = |(name, spot): &(&str, Spot<'_>)| argument(name, spot);
     let read: Vec<Option<Argument>> = entries.iter().map(read).collect();
     let mut arguments = read.into_iter().collect::<Option<Vec<_>>>().filter(|_| good)?;
     for argument in &mut arguments {
         argument.required |= required.iter().any(|(_, name)| *name == argument.name);
     }
     Some(Declared { arguments: Some(arguments), open })
+}
+
+/// One argument of `args_schema`.
+fn argument(name: &str, spot: &Spot<'_>) -> Option<Argument> {
+    if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-')) {
+        let hint = "use letters, digits, '_' and '-', so that {{args.NAME}} can name it";
+        spot.problem_of_key(&format!("{name:?} is no name for an argument"), Some(hint));
+        return None;
+    }
+    if let Value::String(word) = spot.value() {
+        spot.problem("an argument is declared by an object", Some(&format!("write {{ type: {word} }}")));
+        return None;
+    }
+    let fields = spot.fields()?;
+    let required = fields.or("required", false, Spot::boolean);
+    let description = fields.maybe("description", Spot::text);
+    let default = fields.maybe("default", |spot| Some(Json::of(spot.value())));
+    let own = fields.maybe("format", schema::format_name);
+    let checked = schema::check(&fields, 0);
+    fields.finish();
+    checked?;
+    let mut members = spot.value().as_object().cloned().unwrap_or_default();
+    for name in ["required", "default", "description"] {
+        members.shift_remove(name);
+    }
+    let declared = Json::of(&Value::Object(members));
+    let default = default?;
+    if let Some(default) = &default {
+        let (steps, found) = (vec!["default".to_owned()], schema::violations(&declared, default));
+        for (_, message, hint) in &found {
+            spot.problem_at(
+                &steps,
+                &format!("the default is not what the argument may be: {message}"),
+                hint.as_deref(),
+            );
+        }
+        if !found.is_empty() {
+            return None;
+        }
+    }
+    Some(Argument {
+        name: name.to_owned(),
+        required: required?,
+        default,
+        description: description?.map(str::to_owned),
+        format: own?.map(str::to_owned),
+        schema: declared,
+    })
 }
 
 fn names<'c>(spot: &Spot<'c>) -> Option<Vec<(Spot<'c>, &'c str)>> {
@@ -77,14 +122,6 @@ fn names<'c>(spot: &Spot<'c>) -> Option<Vec<(Spot<'c>, &'c str)>> {
     }
     let spots = spot.list()?.into_iter();
     spots.map(|spot| spot.text().map(|name| (spot.clone(), name))).collect()
-}
-
-fn near(word: &str, known: &[&str], all: &str) -> String {
-    match nearest(word, known.iter().copied()) {
-        Some(near) => format!("did you mean {near:?}?"),
-        None if known.is_empty() => "this job declares no arguments".to_owned(),
-        None => format!("{all} {}", known.join(", ")),
-    }
 }
 
 impl SyncJob {

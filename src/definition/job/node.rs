@@ -165,6 +165,8 @@ pub enum ResponseFormat {
     Unified,
     /// Of a record that carries what it was made from (`remote_data`), that.
     Raw,
+    /// Records of a unified model, without what they were made from.
+    Normalized,
 }
 
 /// The same request again, for each record of its own answers that qualifies.

@@ -10,7 +10,7 @@ use super::pages::Arrival;
 use super::scope::View;
 use super::{Effect, Machine};
 use crate::clock::Millis;
-use crate::definition::job::{Input, Request};
+use crate::definition::job::{Input, Request, ResponseFormat};
 use crate::engine::batch::Batch;
 use crate::engine::checkpoint::{Cell, Closing, End, Frame};
 use crate::engine::context::Context;
@@ -378,6 +378,9 @@ impl Machine {
             account: self.other_account(request)?,
             attempts: request.attempts,
             timeout: request.timeout,
+            page_size: None,
+            with_remote_data: request.response_format != ResponseFormat::Normalized,
+            now: self.checkpoint.progress.started_at.unwrap_or(self.run.request.created_at),
         })
     }
 

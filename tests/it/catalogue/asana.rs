@@ -29,6 +29,18 @@ pub(super) const API: Api = Api {
         List { resource: "subtasks", query: r#"{"task": "1204619611402341"}"#, records: MANY },
         List { resource: "stories", query: r#"{"task": "1204619611402341"}"#, records: MANY },
         List { resource: "users", query: "{}", records: MANY },
+        List { resource: "tags", query: "{}", records: MANY },
+    ],
+    unified: &[
+        List {
+            resource: "ticketing/tickets",
+            query: r#"{"organization_id": "1204619611402340", "updated_at": {"gt": "2026-01-01T12:00:00.000Z"}}"#,
+            records: MANY - 12,
+        },
+        List { resource: "ticketing/comments", query: r#"{"ticket_id": "1204619611402341"}"#, records: MANY },
+        List { resource: "ticketing/users", query: "{}", records: MANY },
+        List { resource: "ticketing/organizations", query: "{}", records: MANY },
+        List { resource: "ticketing/tags", query: "{}", records: MANY },
     ],
     answer,
     limited,
@@ -50,6 +62,7 @@ fn answer(asked: &Asked) -> Answer {
         ("GET", ["workspaces"]) => list(asked, (0..MANY).map(workspace).collect()),
         ("GET", ["projects"]) => of_workspace(asked, (0..MANY).map(project).collect()),
         ("GET", ["users"]) => of_workspace(asked, (0..MANY).map(user).collect()),
+        ("GET", ["tags"]) => of_workspace(asked, (0..MANY).map(tag).collect()),
         ("GET", ["tasks"]) => tasks(asked),
         ("GET", ["tasks", id, "subtasks"]) => {
             let count = if *id == TASK { MANY } else { 0 };
@@ -64,6 +77,7 @@ fn answer(asked: &Asked) -> Answer {
         ("GET", ["tasks", id]) => one(id, task(PROJECT, 0)),
         ("GET", ["stories", id]) => one(id, story(TASK, 0)),
         ("GET", ["users", id]) => one(id, user(0)),
+        ("GET", ["tags", id]) => one(id, tag(0)),
         _ => error(404, "No matching route for request"),
     }
 }
@@ -178,8 +192,29 @@ fn user(n: usize) -> Value {
         "resource_type": "user",
         "name": format!("User {n}"),
         "email": format!("user{n}@acme.example"),
-        "photo": null,
+        "photo": if n.is_multiple_of(5) {
+            json!({
+                "image_21x21": format!("https://acme.example/{n}_21.png"),
+                "image_128x128": format!("https://acme.example/{n}_128.png"),
+            })
+        } else {
+            Value::Null
+        },
         "workspaces": [compact("workspace", WORKSPACE, "Workspace 0")],
+    })
+}
+
+fn tag(n: usize) -> Value {
+    let gid = gid(&format!("tag {n}"));
+    json!({
+        "gid": gid,
+        "resource_type": "tag",
+        "name": format!("Tag {n}"),
+        "color": if n.is_multiple_of(2) { json!("light-green") } else { Value::Null },
+        "notes": if n.is_multiple_of(3) { "What customers ask for." } else { "" },
+        "created_at": time(n),
+        "permalink_url": format!("https://app.asana.com/0/{gid}"),
+        "workspace": compact("workspace", WORKSPACE, "Workspace 0"),
     })
 }
 
@@ -211,12 +246,18 @@ fn project(n: usize) -> Value {
 fn task(of: &str, n: usize) -> Value {
     let gid_of_it = if of == PROJECT && n == 0 { TASK.to_owned() } else { gid(&format!("task {of} {n}")) };
     let is_below = of == TASK;
+    // A task below another may be in a project, too.
+    let parent = match (is_below, n % 10) {
+        (true, _) => compact("task", of, "Task 0"),
+        (false, 9) => compact("task", TASK, "Task 0"),
+        (false, _) => Value::Null,
+    };
     let assignee = compact("user", &gid("user 1"), "User 1");
     let membership = json!({
         "project": compact("project", of, "Project"),
         "section": compact("section", &gid("section"), "To do"),
     });
-    json!({
+    let mut task = json!({
         "gid": gid_of_it,
         "resource_type": "task",
         "name": format!("Task {n}"),
@@ -225,18 +266,25 @@ fn task(of: &str, n: usize) -> Value {
         "completed": n.is_multiple_of(2),
         "completed_at": if n.is_multiple_of(2) { json!(time(n)) } else { Value::Null },
         "created_at": time(n),
+        "created_by": { "gid": gid("user 2"), "resource_type": "user" },
         "modified_at": time(n),
         "start_on": null,
-        "due_on": null,
-        "due_at": null,
+        "due_on": if n.is_multiple_of(4) { json!("2026-03-01") } else { Value::Null },
+        "due_at": if n.is_multiple_of(8) { json!("2026-03-01T10:00:00.000Z") } else { Value::Null },
         "notes": "Mittens really likes the stuff from Humboldt.",
         "num_subtasks": if gid_of_it == TASK { MANY } else { 0 },
-        "parent": if is_below { compact("task", of, "Task 0") } else { Value::Null },
+        "parent": parent,
         "memberships": if is_below { json!([]) } else { json!([membership]) },
-        "tags": [],
+        "tags": if n.is_multiple_of(3) { vec![compact("tag", &gid("tag 1"), "Tag 1")] } else { vec![] },
         "custom_fields": [],
         "permalink_url": format!("https://app.asana.com/1/{WORKSPACE}/task/{gid_of_it}"),
-    })
+    });
+    // Nothing else has the member.
+    if n % 10 == 5 {
+        task["resource_subtype"] = json!("approval");
+        task["approval_status"] = json!("pending");
+    }
+    task
 }
 
 fn story(task: &str, n: usize) -> Value {

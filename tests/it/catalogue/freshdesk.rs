@@ -16,6 +16,21 @@ pub(super) const API: Api = Api {
         List { resource: "agents", query: "{}", records: 205 },
         List { resource: "groups", query: "{}", records: 203 },
     ],
+    unified: &[
+        List {
+            resource: "ticketing/tickets",
+            query: r#"{"updated_at": {"gt": "2024-01-01T01:00:00Z"}}"#,
+            records: 175,
+        },
+        List { resource: "ticketing/comments", query: r#"{"ticket_id": "17"}"#, records: 215 },
+        List { resource: "ticketing/users", query: "{}", records: 205 },
+        List {
+            resource: "ticketing/contacts",
+            query: r#"{"updated_at": {"gt": "2024-01-01T02:00:00.000Z"}}"#,
+            records: 280,
+        },
+        List { resource: "ticketing/organizations", query: "{}", records: 201 },
+    ],
     answer,
     limited,
     limited_for: 45,
@@ -40,8 +55,11 @@ const CONVERSATION_ID: usize = 43_010_000_000;
 const NEW_TICKETS: usize = 20;
 
 /// The parameters that the link to the next page repeats.
-const REPEATED: [&str; 7] =
-    ["updated_since", "_updated_since", "order_by", "order_type", "filter", "include", "state"];
+const REPEATED: [&str; 8] =
+    ["updated_since", "_updated_since", "company_id", "order_by", "order_type", "filter", "include", "state"];
+
+/// What a list of tickets can add to each.
+const INCLUDED: [&str; 4] = ["company", "description", "requester", "stats"];
 
 fn answer(asked: &Asked) -> Answer {
     if asked.header("authorization") != AUTHORIZATION {
@@ -62,7 +80,7 @@ fn answer(asked: &Asked) -> Answer {
         ["companies"] => list(asked, (0..COMPANIES).map(company).collect()),
         ["agents"] => list(asked, (0..AGENTS).map(agent).collect()),
         ["groups"] => list(asked, (0..GROUPS).map(group).collect()),
-        ["tickets", id] => one(index(id, 1, TICKETS).map(ticket)),
+        ["tickets", id] => one(index(id, 1, TICKETS).map(|n| including("description,stats", ticket(n)))),
         ["contacts", id] => one(index(id, CONTACT_ID, CONTACTS).map(contact)),
         ["companies", id] => one(index(id, COMPANY_ID, COMPANIES).map(company)),
         ["agents", id] => one(index(id, AGENT_ID, AGENTS).map(agent)),
@@ -85,8 +103,16 @@ fn tickets(asked: &Asked) -> Answer {
             "You cannot access tickets beyond the 300th page. Please provide a smaller page number.";
         return invalid("page", message, "invalid_value");
     }
+    let include = asked.query("include").unwrap_or_default();
+    if include.split(',').any(|name| !name.is_empty() && !INCLUDED.contains(&name)) {
+        let message = "It should be one of these values: 'requester,stats,company,description'";
+        return invalid("include", message, "invalid_value");
+    }
     let begin = if asked.query("updated_since").is_none() { TICKETS - NEW_TICKETS } else { 0 };
-    let mut tickets: Vec<Value> = (begin..TICKETS).map(ticket).collect();
+    let mut tickets: Vec<Value> = (begin..TICKETS).map(|n| including(include, ticket(n))).collect();
+    if let Some(company) = asked.query("company_id") {
+        tickets.retain(|ticket| ticket["company_id"].to_string() == company);
+    }
     if asked.query("order_type") != Some("asc") {
         tickets.reverse();
     }
@@ -161,17 +187,34 @@ fn time(n: usize) -> String {
     format!("2024-01-{:02}T{:02}:{:02}:00Z", 1 + n / 1440, n / 60 % 24, n % 60)
 }
 
+/// The ticket with what a request wants besides.
+fn including(include: &str, mut ticket: Value) -> Value {
+    let wants = |name: &str| include.split(',').any(|wanted| wanted == name);
+    if wants("description") {
+        ticket["description"] = json!("<div>Where is my flour?</div>");
+        ticket["description_text"] = json!("Where is my flour?");
+    }
+    if wants("stats") {
+        let (status, at) = (ticket["status"].as_u64(), &ticket["updated_at"]);
+        let resolved = if matches!(status, Some(4 | 5)) { at.clone() } else { Value::Null };
+        let closed = if status == Some(5) { at.clone() } else { Value::Null };
+        ticket["stats"] = json!({ "first_responded_at": null, "resolved_at": resolved, "closed_at": closed });
+    }
+    ticket
+}
+
+/// Statuses are open, pending, resolved, closed, and one that the account has made.
 fn ticket(n: usize) -> Value {
     json!({
         "id": n + 1,
         "subject": format!("Where is my flour {n}?"),
         "type": if n.is_multiple_of(3) { json!("Question") } else { Value::Null },
-        "status": 2,
+        "status": 2 + n % 5,
         "priority": 1 + n % 4,
         "source": 1,
         "requester_id": CONTACT_ID + n % CONTACTS,
         "responder_id": if n.is_multiple_of(2) { json!(AGENT_ID + n % AGENTS) } else { Value::Null },
-        "company_id": null,
+        "company_id": if n.is_multiple_of(4) { json!(COMPANY_ID + n % COMPANIES) } else { Value::Null },
         "group_id": GROUP_ID + n % GROUPS,
         "product_id": null,
         "email_config_id": null,
@@ -185,7 +228,7 @@ fn ticket(n: usize) -> Value {
         "fr_due_by": "2024-01-30T10:00:00Z",
         "created_at": time(n),
         "updated_at": time(n + 5),
-        "tags": [],
+        "tags": if n.is_multiple_of(6) { json!(["flour", "late"]) } else { json!([]) },
         "custom_fields": { "cf_order": format!("O-{n}"), "cf_region": null },
     })
 }
@@ -205,7 +248,19 @@ fn conversation(ticket: usize, n: usize) -> Value {
         "from_email": null,
         "cc_emails": [],
         "bcc_emails": [],
-        "attachments": [],
+        "attachments": if n.is_multiple_of(10) { json!([attachment(n)]) } else { json!([]) },
+        "created_at": time(n),
+        "updated_at": time(n),
+    })
+}
+
+fn attachment(n: usize) -> Value {
+    json!({
+        "id": 43_020_000_000_usize + n,
+        "name": "flour.png",
+        "content_type": "image/png",
+        "size": 114_322,
+        "attachment_url": format!("https://cdn.freshdesk.example/attachments/{n}/original/flour.png"),
         "created_at": time(n),
         "updated_at": time(n),
     })
@@ -223,7 +278,7 @@ fn contact(n: usize) -> Value {
         "language": "en",
         "mobile": null,
         "name": format!("Rachel {n}"),
-        "phone": null,
+        "phone": if n.is_multiple_of(3) { json!("+49 30 901820") } else { Value::Null },
         "time_zone": "Berlin",
         "twitter_id": null,
         "custom_fields": { "department": "Admin", "fax": null },
@@ -236,7 +291,7 @@ fn company(n: usize) -> Value {
     json!({
         "id": COMPANY_ID + n,
         "name": format!("SuperNova {n}"),
-        "description": null,
+        "description": if n.is_multiple_of(2) { json!("Bakes") } else { Value::Null },
         "note": null,
         "domains": [format!("supernova{n}.example")],
         "health_score": if n.is_multiple_of(2) { json!("Happy") } else { Value::Null },
@@ -261,12 +316,12 @@ fn agent(n: usize) -> Value {
         "created_at": "2023-08-24T09:28:49Z",
         "updated_at": time(n),
         "contact": {
-            "active": true,
+            "active": !n.is_multiple_of(12),
             "email": format!("agent{n}@acme.example"),
             "job_title": null,
             "language": "en",
             "last_login_at": "2024-01-21T14:54:46Z",
-            "mobile": null,
+            "mobile": if n.is_multiple_of(5) { json!("+49 151 901820") } else { Value::Null },
             "name": format!("Support {n}"),
             "phone": null,
             "time_zone": "Berlin",

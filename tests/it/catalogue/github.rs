@@ -7,7 +7,7 @@ use super::{Answer, Api, Asked, List};
 
 pub(super) const API: Api = Api {
     name: "github",
-    account: r#"{"context": {}, "credentials": {"token": "ghp_canary"}}"#,
+    account: r#"{"context": {"org": "acme"}, "credentials": {"token": "ghp_canary"}}"#,
     lists: &[
         List { resource: "repositories", query: r#"{"org": "acme"}"#, records: 230 },
         List { resource: "issues", query: r#"{"owner": "acme", "repo": "app"}"#, records: 430 },
@@ -34,8 +34,20 @@ pub(super) const API: Api = Api {
             records: 215,
         },
         List { resource: "pull_requests", query: r#"{"owner": "acme", "repo": "app"}"#, records: 230 },
+        List { resource: "labels", query: r#"{"owner": "acme", "repo": "app"}"#, records: 30 },
         List { resource: "members", query: r#"{"org": "acme"}"#, records: 230 },
         List { resource: "users", query: "{}", records: 230 },
+    ],
+    unified: &[
+        List {
+            resource: "ticketing/tickets",
+            query: r#"{"organization_id": "acme/app", "updated_at": {"gt": "2026-01-10T00:00:00Z"}}"#,
+            records: 215,
+        },
+        List { resource: "ticketing/comments", query: r#"{"ticket_id": "acme/app#7"}"#, records: 230 },
+        List { resource: "ticketing/users", query: "{}", records: 230 },
+        List { resource: "ticketing/organizations", query: "{}", records: 230 },
+        List { resource: "ticketing/tags", query: r#"{"organization_id": "acme/app"}"#, records: 30 },
     ],
     answer,
     limited,
@@ -76,6 +88,7 @@ fn route(asked: &Asked) -> Answer {
         }
         ["users"] => users(asked),
         ["users", login] => one((1..=230).map(user), "login", login),
+        ["user", id] => one((1..=230).map(user), "id", id),
         _ => refused(404, "Not Found"),
     }
 }
@@ -106,6 +119,7 @@ fn of_repository(asked: &Asked, rest: &[&str]) -> Answer {
             let pulls = in_state(asked, sorted(asked, 1..=230, pull_request));
             numbered(asked, &format!("{REPOSITORY}/pulls"), pulls)
         }
+        ["labels"] => numbered(asked, &format!("{REPOSITORY}/labels"), (1..=30).map(label).collect()),
         ["pulls", number] => one((1..=230).map(pull_request), "number", number),
         _ => refused(404, "Not Found"),
     }
@@ -244,6 +258,7 @@ fn user(n: usize) -> Value {
         "login": login,
         "id": n * 7 + 1,
         "node_id": format!("MDQ6VXNlc{n}"),
+        "avatar_url": format!("https://avatars.githubusercontent.com/u/{}?v=4", n * 7 + 1),
         "url": format!("{API_URL}/users/{login}"),
         "html_url": format!("https://github.com/{login}"),
         "type": "User",
@@ -260,7 +275,9 @@ fn repository(n: usize) -> Value {
         "full_name": format!("acme/{name}"),
         "private": n.is_multiple_of(2),
         "owner": { "login": "acme", "id": 4021, "type": "Organization", "site_admin": false },
-        "description": null,
+        "html_url": format!("https://github.com/acme/{name}"),
+        "description": if n.is_multiple_of(4) { Value::Null } else { json!("What acme sells") },
+        "topics": if n.is_multiple_of(5) { json!(["shop", "api"]) } else { json!([]) },
         "fork": false,
         "language": if n.is_multiple_of(3) { Value::Null } else { json!("Rust") },
         "has_issues": true,
@@ -273,19 +290,22 @@ fn repository(n: usize) -> Value {
 }
 
 fn issue(n: usize) -> Value {
-    let is_closed = n.is_multiple_of(3);
+    let (is_closed, is_pull) = (n.is_multiple_of(3), n.is_multiple_of(5));
+    let assignees: Vec<Value> = (0..n % 3).map(|more| user(n % 230 + more + 1)).collect();
     let mut issue = json!({
         "id": 3_000_000 + n,
         "node_id": format!("MDU6SXNzdWU{n}"),
         "url": format!("{API_URL}/repos/acme/app/issues/{n}"),
+        "repository_url": format!("{API_URL}/repos/acme/app"),
+        "html_url": format!("https://github.com/acme/app/{}/{n}", if is_pull { "pull" } else { "issues" }),
         "number": n,
         "title": format!("Found bug {n}"),
         "state": if is_closed { "closed" } else { "open" },
         "state_reason": if is_closed { json!("completed") } else { Value::Null },
         "user": user(n % 230 + 1),
-        "labels": [{ "id": 208_045_946, "name": "bug", "color": "f29513", "default": true }],
-        "assignee": null,
-        "assignees": [],
+        "labels": [label(1), label(n % 29 + 2)],
+        "assignee": assignees.first(),
+        "assignees": assignees,
         "milestone": null,
         "locked": false,
         "comments": 2,
@@ -293,12 +313,29 @@ fn issue(n: usize) -> Value {
         "updated_at": at(n),
         "closed_at": if is_closed { json!(at(n)) } else { Value::Null },
         "author_association": "MEMBER",
-        "body": null,
+        "body": if n.is_multiple_of(4) { Value::Null } else { json!("It **crashes**.") },
+        "type": if n % 7 == 1 { json!({ "id": 410, "name": "Bug", "is_enabled": true }) } else { Value::Null },
     });
-    if n.is_multiple_of(5) {
+    if is_pull {
         issue["pull_request"] = json!({ "url": format!("{API_URL}/repos/acme/app/pulls/{n}") });
     }
+    if n % 10 == 4 {
+        issue["parent_issue_url"] = json!(format!("{API_URL}/repos/acme/app/issues/{}", n / 2));
+    }
     issue
+}
+
+fn label(n: usize) -> Value {
+    let name = if n == 1 { "bug".to_owned() } else { format!("area-{n}") };
+    json!({
+        "id": 208_045_945 + n,
+        "node_id": format!("MDU6TGFiZWwyMDgw{n}"),
+        "url": format!("{API_URL}/repos/acme/app/labels/{name}"),
+        "name": name,
+        "color": "f29513",
+        "default": n == 1,
+        "description": if n == 1 { json!("Something isn't working") } else { Value::Null },
+    })
 }
 
 fn comment(n: usize) -> Value {

@@ -7,7 +7,7 @@ use super::{Answer, Api, Asked, List};
 
 pub(super) const API: Api = Api {
     name: "gitlab",
-    account: r#"{"context": {}, "credentials": {"token": "glpat-canary"}}"#,
+    account: r#"{"context": {"group": "acme"}, "credentials": {"token": "glpat-canary"}}"#,
     lists: &[
         List { resource: "projects", query: "{}", records: 230 },
         List { resource: "projects", query: r#"{"membership": false}"#, records: 260 },
@@ -24,7 +24,20 @@ pub(super) const API: Api = Api {
             query: r#"{"project_id": 42, "updated_after": "2026-01-10T00:00:00.000Z"}"#,
             records: 215,
         },
+        List { resource: "labels", query: r#"{"project_id": 42}"#, records: 30 },
+        List { resource: "group_members", query: r#"{"group_id": "acme"}"#, records: 215 },
         List { resource: "users", query: "{}", records: 230 },
+    ],
+    unified: &[
+        List {
+            resource: "ticketing/tickets",
+            query: r#"{"organization_id": "42", "updated_at": {"gt": "2026-01-10T00:00:00.000Z"}}"#,
+            records: 215,
+        },
+        List { resource: "ticketing/comments", query: r#"{"ticket_id": "42#7"}"#, records: 173 },
+        List { resource: "ticketing/users", query: "{}", records: 215 },
+        List { resource: "ticketing/organizations", query: "{}", records: 230 },
+        List { resource: "ticketing/tags", query: r#"{"organization_id": "42"}"#, records: 30 },
     ],
     answer,
     limited,
@@ -32,8 +45,23 @@ pub(super) const API: Api = Api {
 };
 
 /// Parameters that links take along.
-const KEPT: [&str; 8] =
-    ["membership", "order_by", "sort", "state", "scope", "updated_after", "last_activity_after", "per_page"];
+const KEPT: [&str; 12] = [
+    "membership",
+    "order_by",
+    "sort",
+    "state",
+    "scope",
+    "created_after",
+    "created_before",
+    "updated_after",
+    "updated_before",
+    "last_activity_after",
+    "activity_filter",
+    "per_page",
+];
+
+/// Roles, as numbers.
+const ACCESS_LEVELS: [u64; 6] = [10, 15, 20, 30, 40, 50];
 
 fn answer(asked: &Asked) -> Answer {
     if asked.header("authorization") != "Bearer glpat-canary" {
@@ -54,12 +82,16 @@ fn route(asked: &Asked) -> Answer {
             by_cursor(asked, &keys, changed(asked, (1..=430).map(issue).collect()))
         }
         ["projects", "42", "issues", iid] => one((1..=430).map(issue), "iid", iid),
-        ["projects", "42", "issues", "7", "notes"] => by_number(asked, (1..=230).map(note).collect()),
+        ["projects", "42", "issues", "7", "notes"] => notes(asked),
         ["projects", "42", "issues", "7", "notes", id] => one((1..=230).map(note), "id", id),
         ["projects", "42", "merge_requests"] => {
             by_number(asked, changed(asked, (1..=430).map(merge_request).collect()))
         }
         ["projects", "42", "merge_requests", iid] => one((1..=430).map(merge_request), "iid", iid),
+        ["projects", "42", "labels"] => by_number(asked, (1..=30).map(label).collect()),
+        ["projects", "42", "labels", id] => one((1..=30).map(label), "id", id),
+        ["groups", "acme", "members", "all"] => by_number(asked, (1..=215).map(member).collect()),
+        ["groups", "acme", "members", "all", id] => one((1..=215).map(member), "id", id),
         ["users"] => {
             let keys = ["id", "name", "username", "created_at", "updated_at"];
             by_cursor(asked, &keys, (1..=230).map(user).collect())
@@ -181,9 +213,28 @@ fn in_order(asked: &Asked, mut all: Vec<Value>) -> Vec<Value> {
     all
 }
 
+/// Comments, and what the system writes of changes.
+fn notes(asked: &Asked) -> Answer {
+    let mut all: Vec<Value> = (1..=230).map(note).collect();
+    match asked.query("activity_filter").unwrap_or("all_notes") {
+        "all_notes" => {}
+        "only_comments" => all.retain(|note| note["system"] == false),
+        "only_activity" => all.retain(|note| note["system"] == true),
+        _ => return Answer::json(400, json!({ "error": "activity_filter does not have a valid value" })),
+    }
+    by_number(asked, all)
+}
+
+/// The records that were made and changed in the time that the request asks for.
 fn changed(asked: &Asked, mut all: Vec<Value>) -> Vec<Value> {
-    if let Some(after) = asked.query("updated_after") {
-        all.retain(|record| record["updated_at"].as_str().unwrap() >= after);
+    for (member, after, before) in
+        [("created_at", "created_after", "created_before"), ("updated_at", "updated_after", "updated_before")]
+    {
+        let (after, before) = (asked.query(after), asked.query(before));
+        all.retain(|record| {
+            let at = record[member].as_str().unwrap();
+            after.is_none_or(|after| at >= after) && before.is_none_or(|before| at <= before)
+        });
     }
     all
 }
@@ -220,51 +271,86 @@ fn user(n: usize) -> Value {
         "name": format!("User {n}"),
         "state": if n.is_multiple_of(9) { "blocked" } else { "active" },
         "locked": false,
-        "avatar_url": null,
+        "avatar_url": if n.is_multiple_of(4) {
+            json!(format!("https://gitlab.example.com/uploads/-/system/user/avatar/{n}/avatar.png"))
+        } else {
+            Value::Null
+        },
         "web_url": format!("https://gitlab.example.com/user{n}"),
+    })
+}
+
+/// A user as a member of a group; the email of those whose accounts the group owns.
+fn member(n: usize) -> Value {
+    let mut member = user(n);
+    member["access_level"] = json!(ACCESS_LEVELS[n % ACCESS_LEVELS.len()]);
+    member["created_at"] = json!(at(n));
+    member["expires_at"] = Value::Null;
+    if n.is_multiple_of(2) {
+        member["email"] = json!(format!("user{n}@acme.example"));
+    }
+    member
+}
+
+fn label(n: usize) -> Value {
+    json!({
+        "id": 1_200 + n,
+        "name": if n == 1 { "bug".to_owned() } else { format!("area::{n}") },
+        "color": "#d9534f",
+        "text_color": "#FFFFFF",
+        "description": if n == 1 { json!("Bug reported by user") } else { Value::Null },
+        "description_html": if n == 1 { json!("Bug reported by user") } else { Value::Null },
+        "subscribed": false,
+        "priority": null,
+        "is_project_label": n != 1,
     })
 }
 
 fn project(n: usize) -> Value {
     json!({
         "id": n * 2,
-        "description": null,
+        "description": if n.is_multiple_of(3) { Value::Null } else { json!("What acme sells") },
         "name": format!("Project {n}"),
         "name_with_namespace": format!("Acme / Project {n}"),
         "path": format!("project-{n}"),
         "path_with_namespace": format!("acme/project-{n}"),
         "default_branch": if n.is_multiple_of(10) { Value::Null } else { json!("main") },
         "visibility": "private",
-        "topics": [],
+        "topics": if n.is_multiple_of(5) { json!(["api", "shop"]) } else { json!([]) },
+        "web_url": format!("https://gitlab.example.com/acme/project-{n}"),
         "archived": false,
         "issues_enabled": true,
         "merge_requests_enabled": true,
         "namespace": { "id": 3, "name": "Acme", "path": "acme", "kind": "group", "parent_id": null },
         "created_at": at(n),
+        "updated_at": at(n + 1),
         "last_activity_at": at(n),
     })
 }
 
 fn issue(n: usize) -> Value {
     let is_closed = n.is_multiple_of(3);
+    let assignees: Vec<Value> = (0..n % 3).map(|more| user(n % 230 + more + 1)).collect();
     json!({
         "id": 76_000 + n,
         "iid": n,
         "project_id": 42,
         "title": format!("Issue {n}"),
-        "description": null,
+        "description": if n.is_multiple_of(4) { Value::Null } else { json!("It **crashes**.") },
         "state": if is_closed { "closed" } else { "opened" },
         "created_at": at(n),
         "updated_at": at(n),
         "closed_at": if is_closed { json!(at(n)) } else { Value::Null },
-        "labels": ["bug"],
+        "labels": ["area::2", "bug"],
         "milestone": null,
-        "assignees": [],
-        "assignee": null,
+        "assignees": assignees,
+        "assignee": assignees.first(),
         "author": user(n % 230 + 1),
-        "type": "ISSUE",
+        "type": if n.is_multiple_of(8) { "INCIDENT" } else { "ISSUE" },
+        "issue_type": if n.is_multiple_of(8) { "incident" } else { "issue" },
+        "web_url": format!("https://gitlab.example.com/acme/app/-/issues/{n}"),
         "user_notes_count": 1,
-        "due_date": null,
+        "due_date": if n.is_multiple_of(9) { json!("2026-03-01") } else { Value::Null },
         "confidential": false,
         "references": { "short": format!("#{n}"), "relative": format!("#{n}"), "full": format!("acme/app#{n}") },
     })
@@ -296,6 +382,7 @@ fn merge_request(n: usize) -> Value {
 }
 
 fn note(n: usize) -> Value {
+    let is_internal = n % 20 == 3;
     json!({
         "id": 3_020 + n,
         "body": if n.is_multiple_of(4) { "closed" } else { "Text of the comment" },
@@ -309,8 +396,8 @@ fn note(n: usize) -> Value {
         "project_id": 42,
         "noteable_iid": 7,
         "resolvable": false,
-        "confidential": false,
-        "internal": false,
+        "confidential": is_internal,
+        "internal": is_internal,
         "imported": false,
         "imported_from": "none",
     })

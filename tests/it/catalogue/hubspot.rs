@@ -23,11 +23,34 @@ pub(super) const API: Api = Api {
         List { resource: "changed-tickets", query: "{}", records: 430 },
         List { resource: "changed-notes", query: "{}", records: 430 },
     ],
+    unified: &[
+        List {
+            resource: "crm/contacts",
+            query: r#"{"updated_at": {"gt": "2026-01-05T02:00:00+01:00"}}"#,
+            records: 369,
+        },
+        List { resource: "crm/companies", query: "{}", records: 430 },
+        List { resource: "crm/deals", query: DEALS, records: 238 },
+        List {
+            resource: "crm/notes",
+            query: r#"{"created_at": {"lt": "2026-01-01T00:00:00Z"}}"#,
+            records: 430,
+        },
+        List { resource: "crm/users", query: "{}", records: 230 },
+        List { resource: "ticketing/tickets", query: r#"{"organization_id": "1001"}"#, records: 62 },
+    ],
     answer,
     limited,
     limited_for: 10,
 };
 
+/// All filters by time at once.
+const DEALS: &str = r#"{
+    "created_at": {"gt": "2025-11-03T07:59:59Z", "lt": "2025-11-04T00:00:00Z"},
+    "updated_at": {"gt": "2026-01-05T01:00:00Z", "lt": "2026-01-05T04:59:00Z"}
+}"#;
+/// When all records were made, in milliseconds: 2025-11-03T08:00:00Z.
+const CREATED: usize = 1_762_156_800_000;
 /// When the first record was changed, in milliseconds: 2026-01-05T00:00:00Z. Others follow a minute apart.
 const CHANGED: usize = 1_767_571_200_000;
 const FOUND: usize = 430;
@@ -44,10 +67,10 @@ fn answer(asked: &Asked) -> Answer {
         ("GET", ["crm", "v3", "owners"]) => list(asked, 230, 500, owner),
         ("GET", ["crm", "v3", "owners", id]) => one(id, owner),
         ("GET", ["crm", "v3", "objects", kind]) if is_kind(kind) => {
-            list(asked, 230, 100, |index| object(kind, &properties_of(asked), index))
+            list(asked, 230, 100, |index| associated(asked, kind, index))
         }
         ("GET", ["crm", "v3", "objects", kind, id]) if is_kind(kind) => {
-            one(id, |index| object(kind, &properties_of(asked), index))
+            one(id, |index| associated(asked, kind, index))
         }
         ("GET", ["crm", "v4", "objects", "deals", _, "associations", "contacts" | "companies"]) => {
             list(asked, 1100, 500, association)
@@ -130,18 +153,24 @@ fn search(asked: &Asked, kind: &str) -> Answer {
     Answer::json(200, answer)
 }
 
-/// Whether a filter is one that can be understood: ids, and times in milliseconds.
+/// Whether a filter is one that can be understood: ids, times in milliseconds, and the company of an association.
 fn is_filter(kind: &str, filter: &Value) -> bool {
     let name = filter["propertyName"].as_str().unwrap_or_default();
-    let is_known = matches!(filter["operator"].as_str(), Some("GT" | "GTE" | "LT" | "LTE" | "EQ"));
-    (name == "hs_object_id" || name == changed_name(kind))
+    let operator = filter["operator"].as_str();
+    let is_known = matches!(operator, Some("GT" | "GTE" | "LT" | "LTE" | "EQ"));
+    let is_association = name == "associations.company" && operator == Some("EQ");
+    (name == "hs_object_id" || name == changed_name(kind) || name == created_name(kind) || is_association)
         && is_known
         && number_of(&filter["value"]).is_some()
 }
 
 fn holds(filter: &Value, index: usize) -> bool {
-    let is_id = filter["propertyName"] == "hs_object_id";
-    let value = if is_id { id(index) } else { changed(index) };
+    let value = match filter["propertyName"].as_str() {
+        Some("hs_object_id") => id(index),
+        Some("associations.company") => id(company(index)),
+        Some("createdate" | "hs_createdate") => CREATED,
+        Some(_) | None => changed(index),
+    };
     let bound = number_of(&filter["value"]).unwrap();
     match filter["operator"].as_str() {
         Some("GT") => value > bound,
@@ -190,8 +219,30 @@ fn changed_name(kind: &str) -> &'static str {
     if kind == "contacts" { "lastmodifieddate" } else { "hs_lastmodifieddate" }
 }
 
+fn created_name(kind: &str) -> &'static str {
+    if kind == "notes" { "hs_createdate" } else { "createdate" }
+}
+
+/// The company that a record belongs to.
+fn company(index: usize) -> usize {
+    index % 7
+}
+
 fn properties_of(asked: &Asked) -> Vec<&str> {
     asked.query("properties").unwrap_or_default().split(',').filter(|name| !name.is_empty()).collect()
+}
+
+/// A record with the associations that are asked for.
+fn associated(asked: &Asked, kind: &str, index: usize) -> Value {
+    let mut record = object(kind, &properties_of(asked), index);
+    for to in asked.query("associations").into_iter().flat_map(|names| names.split(',')) {
+        let from = kind.trim_end_matches('s');
+        let one = if to == "companies" { "company" } else { to.trim_end_matches('s') };
+        let types = [format!("{from}_to_{one}"), format!("{from}_to_{one}_unlabeled")];
+        let results = types.iter().map(|name| json!({ "id": id_of(company(index)), "type": name }));
+        record["associations"][to] = json!({ "results": results.collect::<Vec<_>>() });
+    }
+    record
 }
 
 fn object(kind: &str, names: &[&str], index: usize) -> Value {
@@ -200,7 +251,7 @@ fn object(kind: &str, names: &[&str], index: usize) -> Value {
         properties.insert((*name).to_owned(), property(name, index));
     }
     properties.insert("hs_object_id".to_owned(), json!(id_of(index)));
-    properties.insert("createdate".to_owned(), json!("2025-11-03T08:00:00.000Z"));
+    properties.insert(created_name(kind).to_owned(), json!("2025-11-03T08:00:00.000Z"));
     properties.insert(changed_name(kind).to_owned(), json!(changed_at(index)));
     json!({
         "id": id_of(index),
@@ -213,15 +264,57 @@ fn object(kind: &str, names: &[&str], index: usize) -> Value {
 
 /// Values of properties are texts, or null.
 fn property(name: &str, index: usize) -> Value {
+    let (is_won, is_lost) = (index % 4 == 1, index % 4 == 2);
     match name {
-        "firstname" => json!("Ada"),
+        "firstname" if !index.is_multiple_of(6) => json!("Ada"),
         "lastname" | "name" | "dealname" | "subject" => json!(format!("Name {index}")),
         "email" => json!(format!("contact{index}@acme.example")),
+        "hs_additional_emails" if index.is_multiple_of(3) => {
+            json!(format!("c{index}@acme.example;contact{index}@home.example"))
+        }
+        "phone" if !index.is_multiple_of(4) => json!("+49 30 123456"),
+        "mobilephone" => json!("+49 170 123456"),
+        "company" => json!("Acme"),
+        "associatedcompanyid" | "hs_primary_associated_company" if !index.is_multiple_of(5) => {
+            json!(id_of(company(index)))
+        }
+        "hs_primary_company_id" => json!(id_of(company(index))),
+        "hs_primary_company_name" => json!(format!("Name {}", company(index))),
+        "jobtitle" => json!("Buyer"),
+        "lifecyclestage" => json!("customer"),
+        "address" => json!("Main Street 1"),
+        "city" => json!("Berlin"),
+        "zip" => json!("10115"),
+        "country" => json!("Germany"),
         "domain" => json!("acme.example"),
+        "website" => json!("https://acme.example"),
+        "industry" => json!("COMPUTER_SOFTWARE"),
+        "description" => json!("They make anvils."),
+        "numberofemployees" if !index.is_multiple_of(3) => json!("250"),
+        "annualrevenue" if !index.is_multiple_of(3) => json!("1500000"),
         "amount" => json!("1250.50"),
+        "deal_currency_code" => json!("EUR"),
+        "pipeline" => json!("default"),
+        "dealstage" if is_won => json!("closedwon"),
+        "dealstage" if is_lost => json!("closedlost"),
+        "dealstage" => json!("appointmentscheduled"),
+        "hs_deal_stage_probability" if is_won => json!("1.0"),
+        "hs_deal_stage_probability" if is_lost => json!("0.0"),
+        "hs_deal_stage_probability" => json!("0.200000000000000011102230246251565404"),
+        "hs_is_closed" => json!((is_won || is_lost).to_string()),
+        "hs_is_closed_won" => json!(is_won.to_string()),
+        "closedate" => json!("2026-01-31T16:00:00Z"),
+        "content" => json!("It does not start."),
+        "hs_pipeline" if index.is_multiple_of(5) => json!("7031"),
+        "hs_pipeline" => json!("0"),
+        "hs_pipeline_stage" if index.is_multiple_of(5) => json!("88005"),
+        "hs_pipeline_stage" => json!((index % 4 + 1).to_string()),
+        "hs_ticket_priority" => json!(["LOW", "MEDIUM", "HIGH"].get(index % 4)),
+        "hs_ticket_category" => json!("PRODUCT_ISSUE"),
+        "closed_date" if index % 4 == 3 => json!("2026-01-04T16:00:00Z"),
         "hs_note_body" => json!("<p>They asked for an offer.</p>"),
         "hs_timestamp" => json!("2026-01-05T08:00:00.000Z"),
-        "hubspot_owner_id" => json!("41629779"),
+        "hubspot_owner_id" if !index.is_multiple_of(8) => json!("41629779"),
         _ => Value::Null,
     }
 }

@@ -16,6 +16,28 @@ pub(super) const API: Api = Api {
         List { resource: "admins", query: "{}", records: 12 },
         List { resource: "tags", query: "{}", records: 7 },
     ],
+    unified: &[
+        List {
+            resource: "ticketing/tickets",
+            query: r#"{
+                "updated_at": {"gt": "2024-12-02T00:00:00Z", "lt": "2024-12-10T00:00:00Z"},
+                "created_at": {"lt": "2024-12-05T00:00:00Z"}
+            }"#,
+            records: 193,
+        },
+        List { resource: "ticketing/users", query: "{}", records: ADMINS },
+        // Found by the day: all of the 4th.
+        List {
+            resource: "ticketing/contacts",
+            query: r#"{"updated_at": {"gt": "2024-12-04T12:00:00Z"}}"#,
+            records: 258,
+        },
+        List { resource: "ticketing/organizations", query: "{}", records: COMPANIES },
+        List { resource: "ticketing/tags", query: "{}", records: TAGS },
+        List { resource: "crm/contacts", query: "{}", records: CONTACTS },
+        List { resource: "crm/companies", query: "{}", records: COMPANIES },
+        List { resource: "crm/users", query: "{}", records: ADMINS },
+    ],
     answer,
     limited,
     limited_for: 10,
@@ -102,26 +124,51 @@ fn contacts(asked: &Asked) -> Answer {
 
 /// Page and filter stand in the body.
 fn search(asked: &Asked, list: &str, total: usize, record: fn(usize) -> Value) -> Answer {
-    let Some(since) = filter(list, &asked.body["query"]) else {
+    let looked_at: Option<Vec<(bool, Value)>> = (0..total)
+        .map(record)
+        .map(|record| Some((passes(list, &asked.body["query"], &record)?, record)))
+        .collect();
+    let Some(looked_at) = looked_at else {
         return error(400, "parameter_invalid", "The query is not valid");
     };
     let paging = &asked.body["pagination"];
     let default = if list == "contacts" { 50 } else { 20 };
     let size = if paging["per_page"].is_null() { Some(default) } else { paging["per_page"].as_u64() };
     let records: Vec<Value> =
-        (0..total).map(record).filter(|record| record["updated_at"].as_u64().unwrap() >= since).collect();
+        looked_at.into_iter().filter(|(passed, _)| *passed).map(|(_, record)| record).collect();
     let member = if list == "contacts" { "data" } else { "conversations" };
     page(list, member, records, size, paging["starting_after"].as_str())
 }
 
-/// The first moment that `updated_at > value` finds. Contacts are compared by the day, in a workspace of UTC.
-fn filter(list: &str, query: &Value) -> Option<u64> {
-    if query["field"] != "updated_at" || query["operator"] != ">" {
+/// Whether a record passes a filter, or several in one; `None` when there is no such filter. Times of contacts are
+/// compared by the day, in a workspace of UTC.
+fn passes(list: &str, query: &Value, record: &Value) -> Option<bool> {
+    let (operator, value) = (query["operator"].as_str()?, &query["value"]);
+    if ["AND", "OR"].contains(&operator) {
+        if !query["field"].is_null() {
+            return None;
+        }
+        let parts = value.as_array()?.iter().map(|part| passes(list, part, record));
+        let parts: Vec<bool> = parts.collect::<Option<_>>()?;
+        return Some(if operator == "AND" { parts.iter().all(|it| *it) } else { parts.iter().any(|it| *it) });
+    }
+    let field = query["field"].as_str()?;
+    if field == "state" && list == "conversations" {
+        return (operator == "=").then_some(record["state"] == *value);
+    }
+    if !["created_at", "updated_at"].contains(&field) {
         return None;
     }
-    let value = &query["value"];
+    let time = record[field].as_u64()?;
     let value = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
-    Some(if list == "contacts" { (value / DAY + 1) * DAY } else { value })
+    let day = value / DAY * DAY;
+    match (operator, list) {
+        (">", "contacts") => Some(time >= day + DAY),
+        ("<", "contacts") => Some(time < day),
+        (">", _) => Some(time >= value),
+        ("<", _) => Some(time <= value),
+        _ => None,
+    }
 }
 
 fn page(list: &str, member: &str, records: Vec<Value>, size: Option<u64>, after: Option<&str>) -> Answer {
@@ -185,8 +232,13 @@ fn time(n: usize) -> u64 {
     FIRST_CHANGE + u64::try_from(n).unwrap() * 3600
 }
 
+fn contact_id(n: usize) -> String {
+    format!("6762f0dd1bb69f9f{n:08x}")
+}
+
 fn contact(n: usize) -> Value {
-    let id = format!("6762f0dd1bb69f9f{n:08x}");
+    let id = contact_id(n);
+    let companies = if n.is_multiple_of(3) { vec![] } else { vec![company_id(n % COMPANIES)] };
     json!({
         "type": "contact",
         "id": id,
@@ -194,10 +246,10 @@ fn contact(n: usize) -> Value {
         "external_id": if n.is_multiple_of(3) { Value::Null } else { json!(n.to_string()) },
         "role": if n.is_multiple_of(3) { "lead" } else { "user" },
         "email": format!("joe{n}@bloggs.example"),
-        "phone": null,
+        "phone": if n.is_multiple_of(4) { json!("+353871234567") } else { Value::Null },
         "name": format!("Joe Bloggs {n}"),
         "avatar": null,
-        "owner_id": null,
+        "owner_id": if n.is_multiple_of(5) { json!(ADMIN_ID + n % ADMINS) } else { Value::Null },
         "social_profiles": { "type": "list", "data": [] },
         "has_hard_bounced": false,
         "unsubscribed_from_emails": false,
@@ -206,23 +258,36 @@ fn contact(n: usize) -> Value {
         "signed_up_at": null,
         "last_seen_at": null,
         "language_override": null,
-        "location": { "type": "location", "country": null, "region": null, "city": null },
+        "location": if n.is_multiple_of(2) {
+            json!({ "type": "location", "country": "Ireland", "region": "Leinster", "city": "Dublin" })
+        } else {
+            json!({ "type": "location", "country": null, "region": null, "city": null })
+        },
         "custom_attributes": {},
-        "tags": attached(&id, "tags"),
-        "companies": attached(&id, "companies"),
+        "tags": attached(&id, "tags", &[]),
+        "companies": attached(&id, "companies", &companies),
     })
 }
 
-fn attached(contact: &str, what: &str) -> Value {
+/// Of what hangs on a contact, a list has the ids alone.
+fn attached(contact: &str, what: &str, ids: &[String]) -> Value {
+    let kind = if what == "companies" { "company" } else { "tag" };
+    let one = |id: &String| json!({ "type": kind, "id": id, "url": format!("/{what}/{id}") });
+    let data: Vec<Value> = ids.iter().map(one).collect();
     let url = format!("/contacts/{contact}/{what}");
-    json!({ "type": "list", "data": [], "url": url, "total_count": 0, "has_more": false })
+    json!({ "type": "list", "data": data, "url": url, "total_count": ids.len(), "has_more": false })
 }
 
+fn company_id(n: usize) -> String {
+    format!("6762f07a1bb69f9f{n:08x}")
+}
+
+/// What nobody entered is not there.
 fn company(n: usize) -> Value {
-    json!({
+    let mut company = json!({
         "type": "company",
         "company_id": format!("remote-{n}"),
-        "id": format!("6762f07a1bb69f9f{n:08x}"),
+        "id": company_id(n),
         "app_id": "acme1234",
         "name": format!("Company {n}"),
         "remote_created_at": FIRST_CHANGE,
@@ -232,44 +297,75 @@ fn company(n: usize) -> Value {
         "monthly_spend": 0,
         "session_count": 0,
         "user_count": 1 + n % 5,
-        "tags": { "type": "tag.list", "tags": [] },
+        "tags": { "type": "tag.list", "tags": if n.is_multiple_of(4) { vec![tag(n % TAGS)] } else { vec![] } },
         "segments": { "type": "segment.list", "segments": [] },
         "plan": {},
         "custom_attributes": {},
-    })
+    });
+    if n.is_multiple_of(3) {
+        company["website"] = json!(format!("https://company{n}.example"));
+        company["industry"] = json!("Manufacturing");
+        company["size"] = json!(85 + n);
+    }
+    company
 }
 
-/// As a search gives it, without its parts.
+/// As a search gives it, without its parts. Every third was begun by its contact, by e-mail.
 fn conversation(n: usize) -> Value {
-    let contact = json!({ "type": "contact", "id": format!("6762f0dd1bb69f9f{n:08x}"), "external_id": null });
+    let state = match n % 10 {
+        0 => "snoozed",
+        n if n.is_multiple_of(2) => "open",
+        _ => "closed",
+    };
+    let is_by_contact = n.is_multiple_of(3);
+    let author = if is_by_contact {
+        json!({
+            "type": "user",
+            "id": contact_id(n),
+            "name": format!("Joe Bloggs {n}"),
+            "email": format!("joe{n}@bloggs.example"),
+        })
+    } else {
+        json!({ "type": "admin", "id": ADMIN_ID.to_string(), "name": "Ciaran", "email": "a@b.example" })
+    };
+    let mut tag = tag(n % TAGS);
+    tag["applied_at"] = json!(FIRST_CHANGE);
+    tag["applied_by"] = json!({ "type": "admin", "id": ADMIN_ID.to_string() });
     json!({
         "type": "conversation",
         "id": (515 + n).to_string(),
         "created_at": FIRST_CHANGE,
         "updated_at": time(n),
         "waiting_since": null,
-        "snoozed_until": null,
+        "snoozed_until": if state == "snoozed" { json!(time(n) + 7 * DAY) } else { Value::Null },
         "source": {
-            "type": "conversation",
+            "type": if is_by_contact { "email" } else { "conversation" },
             "id": (403_918_000 + n).to_string(),
-            "delivered_as": "admin_initiated",
-            "subject": "",
+            "delivered_as": if is_by_contact { "customer_initiated" } else { "admin_initiated" },
+            "subject": if is_by_contact { format!("Question {n}") } else { String::new() },
             "body": "<p>this is the message body</p>",
-            "author": { "type": "admin", "id": ADMIN_ID.to_string(), "name": "Ciaran", "email": "a@b.example" },
+            "author": author,
             "attachments": [],
             "url": null,
         },
-        "contacts": { "type": "contact.list", "contacts": [contact] },
+        "contacts": {
+            "type": "contact.list",
+            "contacts": [{ "type": "contact", "id": contact_id(n), "external_id": null }],
+        },
         "admin_assignee_id": if n.is_multiple_of(2) { json!(ADMIN_ID) } else { Value::Null },
         "team_assignee_id": null,
-        "open": n.is_multiple_of(2),
-        "state": if n.is_multiple_of(2) { "open" } else { "closed" },
+        "open": state != "closed",
+        "state": state,
         "read": false,
-        "tags": { "type": "tag.list", "tags": [] },
-        "priority": "not_priority",
-        "statistics": null,
+        "tags": { "type": "tag.list", "tags": if n.is_multiple_of(4) { vec![tag] } else { vec![] } },
+        "priority": if n.is_multiple_of(6) { "priority" } else { "not_priority" },
+        "statistics": if state == "closed" {
+            json!({ "type": "conversation_statistics", "first_close_at": time(n), "last_close_at": time(n) })
+        } else {
+            Value::Null
+        },
         "conversation_rating": null,
-        "title": null,
+        "title": if n.is_multiple_of(50) { json!(format!("Invoice {n} is wrong")) } else { Value::Null },
         "custom_attributes": {},
     })
 }
@@ -297,6 +393,11 @@ fn admin(n: usize) -> Value {
         "id": (ADMIN_ID + n).to_string(),
         "name": format!("Ciaran {n}"),
         "email": format!("admin{n}@acme.example"),
+        "avatar": if n.is_multiple_of(3) {
+            json!(format!("https://static.intercom.example/avatars/{n}.png"))
+        } else {
+            Value::Null
+        },
         "away_mode_enabled": false,
         "away_mode_reassign": false,
         "has_inbox_seat": true,

@@ -22,6 +22,17 @@ pub(super) const API: Api = Api {
         List { resource: "projects", query: "{}", records: 230 },
         List { resource: "users", query: "{}", records: 230 },
     ],
+    unified: &[
+        // From 12 hours before.
+        List {
+            resource: "ticketing/tickets",
+            query: r#"{"organization_id": "10001", "updated_at": {"gt": "2026-01-10T00:00:00Z"}}"#,
+            records: 227,
+        },
+        List { resource: "ticketing/comments", query: r#"{"ticket_id": "20007"}"#, records: 230 },
+        List { resource: "ticketing/users", query: "{}", records: 230 },
+        List { resource: "ticketing/organizations", query: "{}", records: 230 },
+    ],
     answer,
     limited,
     limited_for: 17,
@@ -30,6 +41,11 @@ pub(super) const API: Api = Api {
 /// `ada@acme.example:ATATT-canary`
 const AUTHORIZATION: &str = "Basic YWRhQGFjbWUuZXhhbXBsZTpBVEFUVC1jYW5hcnk=";
 const SITE: &str = "https://acme.atlassian.net/rest/api/3";
+/// Categories of statuses: id, key, name.
+const CATEGORIES: [(u64, &str, &str); 3] =
+    [(3, "done", "Done"), (2, "new", "To Do"), (4, "indeterminate", "In Progress")];
+/// Priorities, the first with the id 1.
+const PRIORITIES: [&str; 5] = ["Highest", "High", "Medium", "Low", "Lowest"];
 
 fn answer(asked: &Asked) -> Answer {
     let path = asked.path.strip_prefix("/rest/api/3/").unwrap_or_default();
@@ -59,17 +75,19 @@ fn to_nobody(parts: &[&str]) -> Answer {
 fn route(asked: &Asked, parts: &[&str]) -> Answer {
     match parts {
         ["search", "jql"] => search(asked),
-        ["issue", "APP-7", "comment"] => {
+        ["issue", "APP-7" | "20007", "comment"] => {
             let (start, size) = range(asked, 100, 100);
-            let all: Vec<Value> = (1..=230).map(comment).collect();
+            let all: Vec<Value> = (1..=230).map(|n| comment(n, asked)).collect();
             let page = slice(&all, start, size);
             let body = json!({ "startAt": start, "maxResults": size, "total": all.len(), "comments": page });
             Answer::json(200, body)
         }
-        ["issue", "APP-7", "comment", id] => one((1..=230).map(comment), "id", id),
-        ["issue", key] => one((1..=430).map(issue), "key", key),
+        ["issue", "APP-7" | "20007", "comment", id] => one((1..=230).map(|n| comment(n, asked)), "id", id),
+        ["issue", key] if key.starts_with("APP-") => one((1..=430).map(|n| issue(n, asked)), "key", key),
+        ["issue", id] => one((1..=430).map(|n| issue(n, asked)), "id", id),
         ["project", "search"] => projects(asked),
-        ["project", key] => one((1..=230).map(project), "key", key),
+        ["project", key] if key.starts_with('P') => one((1..=230).map(whole_project), "key", key),
+        ["project", id] => one((1..=230).map(whole_project), "id", id),
         ["users", "search"] => {
             let (start, size) = range(asked, 50, 1000);
             let all: Vec<Value> = (1..=230).map(user).collect();
@@ -85,8 +103,8 @@ fn search(asked: &Asked) -> Answer {
     if asked.query("startAt").is_some() {
         return refused(400, "startAt is no parameter of this search.");
     }
-    let since = match since(asked.query("jql").unwrap_or_default()) {
-        Ok(since) => since,
+    let conditions = match conditions(asked.query("jql").unwrap_or_default()) {
+        Ok(conditions) => conditions,
         Err(message) => return refused(400, &message),
     };
     let start = match asked.query("nextPageToken") {
@@ -98,8 +116,8 @@ fn search(asked: &Asked) -> Answer {
     };
     let is_whole = asked.query("fields").is_some_and(|fields| fields != "id");
     let size = asked.number("maxResults", 50).clamp(1, if is_whole { 100 } else { 5000 });
-    let mut all: Vec<Value> = (1..=430).map(issue).collect();
-    all.retain(|issue| since.is_none_or(|since| minute(&issue["fields"]["updated"]).as_str() >= since));
+    let mut all: Vec<Value> = (1..=430).map(|n| issue(n, asked)).collect();
+    all.retain(|issue| conditions.iter().all(|condition| condition.holds(&issue["fields"])));
     let mut page = slice(&all, start, size).to_vec();
     if !is_whole {
         page = page.iter().map(|issue| json!({ "id": issue["id"] })).collect();
@@ -112,27 +130,60 @@ fn search(asked: &Asked) -> Answer {
     Answer::json(200, body)
 }
 
-/// From which minute on the query wants issues, as far as this understands JQL.
-fn since(jql: &str) -> Result<Option<&str>, String> {
+/// What a query asks of an issue, as far as this understands JQL.
+enum Condition<'q> {
+    /// A field is this moment or a later one.
+    Since(&'q str, &'q str),
+    /// The id or key of its project.
+    Project(&'q str),
+    /// The name of its status' category.
+    Category(&'q str),
+}
+
+impl Condition<'_> {
+    fn holds(&self, fields: &Value) -> bool {
+        match self {
+            Self::Since(field, moment) => minute(&fields[field]).as_str() >= *moment,
+            Self::Project(text) => fields["project"]["id"] == *text || fields["project"]["key"] == *text,
+            Self::Category(name) => fields["status"]["statusCategory"]["name"] == *name,
+        }
+    }
+}
+
+fn conditions(jql: &str) -> Result<Vec<Condition<'_>>, String> {
     let restriction = jql.split("ORDER BY").next().unwrap_or_default().trim();
     if restriction.is_empty() {
         let message =
             "Unbounded JQL queries are not allowed here. Please add a search restriction to your query.";
         return Err(message.to_owned());
     }
-    if restriction == "project = APP" {
-        return Ok(None);
-    }
-    let moment = restriction.strip_prefix("updated >= \"").and_then(|rest| rest.strip_suffix('"'));
-    let moment = moment.ok_or_else(|| format!("Error in the JQL Query: {restriction}"))?;
-    let shape: String = moment.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-    if shape != "0000-00-00 00:00" && shape != "0000-00-00" {
-        return Err(format!(
-            "Date value '{moment}' for field 'updated' is invalid. Valid formats include: 'yyyy/MM/dd HH:mm', \
+    restriction.split(" AND ").map(condition).collect()
+}
+
+fn condition(text: &str) -> Result<Condition<'_>, String> {
+    let parts: Vec<&str> = text.splitn(3, ' ').collect();
+    let [field, operator, value] = parts[..] else { return Err(format!("Error in the JQL Query: {text}")) };
+    let value = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
+    match (field, operator) {
+        ("updated" | "created", ">=") if is_moment(value) => Ok(Condition::Since(field, value)),
+        ("updated" | "created", ">=") => Err(format!(
+            "Date value '{value}' for field '{field}' is invalid. Valid formats include: 'yyyy/MM/dd HH:mm', \
              'yyyy-MM-dd HH:mm', 'yyyy/MM/dd', 'yyyy-MM-dd', or a period format e.g. '-5d', '4w 2d'."
-        ));
+        )),
+        ("project", "=") if ["APP", "10001"].contains(&value) => Ok(Condition::Project(value)),
+        ("statusCategory", "=") if CATEGORIES.iter().any(|category| category.2 == value) => {
+            Ok(Condition::Category(value))
+        }
+        ("project" | "statusCategory", "=") => {
+            Err(format!("The value '{value}' does not exist for the field '{field}'."))
+        }
+        _ => Err(format!("Error in the JQL Query: {text}")),
     }
-    Ok(Some(moment))
+}
+
+fn is_moment(text: &str) -> bool {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    shape == "0000-00-00 00:00" || shape == "0000-00-00"
 }
 
 /// A moment as JQL writes it.
@@ -152,7 +203,8 @@ fn position(token: &str) -> Option<usize> {
 
 fn projects(asked: &Asked) -> Answer {
     let (start, size) = range(asked, 50, 100);
-    let all: Vec<Value> = (1..=230).map(project).collect();
+    let make = if expands(asked, "description") { whole_project } else { project };
+    let all: Vec<Value> = (1..=230).map(make).collect();
     let page = slice(&all, start, size);
     let end = start + page.len();
     let mut body = json!({
@@ -167,6 +219,11 @@ fn projects(asked: &Asked) -> Answer {
         body["nextPage"] = json!(format!("{SITE}/project/search?startAt={end}&maxResults={size}"));
     }
     Answer::json(200, body)
+}
+
+/// Whether the request wants this besides.
+fn expands(asked: &Asked, name: &str) -> bool {
+    asked.query("expand").is_some_and(|names| names.split(',').any(|wanted| wanted == name))
 }
 
 /// Where a page begins and how many records it may have.
@@ -215,14 +272,19 @@ fn document(text: &str) -> Value {
 
 fn user(n: usize) -> Value {
     let id = format!("5b10a2844c20165700ed{n:04}");
-    json!({
+    let mut user = json!({
         "self": format!("{SITE}/user?accountId={id}"),
         "accountId": id,
         "accountType": if n.is_multiple_of(20) { "app" } else { "atlassian" },
         "avatarUrls": { "48x48": "https://avatar-management.prod-east.frontend.public.atl-paas.net/initials/U-1.png" },
         "displayName": format!("User {n}"),
         "active": !n.is_multiple_of(7),
-    })
+    });
+    // Not of those who hide it.
+    if n.is_multiple_of(2) {
+        user["emailAddress"] = json!(format!("user{n}@acme.example"));
+    }
+    user
 }
 
 fn project(n: usize) -> Value {
@@ -240,37 +302,56 @@ fn project(n: usize) -> Value {
     })
 }
 
-fn issue(n: usize) -> Value {
-    let is_done = n.is_multiple_of(3);
-    json!({
+/// With what the list leaves out unless it is asked for.
+fn whole_project(n: usize) -> Value {
+    let mut project = project(n);
+    project["description"] = json!(if n.is_multiple_of(3) { "" } else { "What acme sells" });
+    project
+}
+
+fn issue(n: usize, asked: &Asked) -> Value {
+    let (is_done, is_part) = (n.is_multiple_of(3), n % 10 == 8);
+    let (category, key, name) = CATEGORIES[n % 3];
+    let priority = n % PRIORITIES.len();
+    let mut issue = json!({
         "expand": "renderedFields,names,schema,operations,editmeta,changelog,versionedRepresentations",
         "id": (20_000 + n).to_string(),
         "self": format!("{SITE}/issue/{}", 20_000 + n),
         "key": format!("APP-{n}"),
         "fields": {
             "summary": format!("Issue {n}"),
-            "issuetype": { "id": "10002", "name": "Task", "subtask": false },
+            "issuetype": { "id": "10002", "name": if is_part { "Subtask" } else { "Task" }, "subtask": is_part },
             "project": { "id": "10001", "key": "APP", "name": "Application" },
             "status": {
-                "id": if is_done { "10003" } else { "10001" },
-                "name": if is_done { "Done" } else { "To Do" },
-                "statusCategory": { "id": if is_done { 3 } else { 2 }, "key": if is_done { "done" } else { "new" } },
+                "id": (10_000 + category).to_string(),
+                "name": name,
+                "statusCategory": { "id": category, "key": key, "name": name },
             },
-            "priority": { "id": "3", "name": "Medium" },
-            "resolution": null,
+            "priority": { "id": (priority + 1).to_string(), "name": PRIORITIES[priority] },
+            "resolution": if is_done { json!({ "id": "10000", "name": "Done" }) } else { Value::Null },
+            "resolutiondate": if is_done { json!(at(n)) } else { Value::Null },
             "assignee": if n.is_multiple_of(2) { Value::Null } else { user(1) },
             "reporter": user(2),
-            "labels": [],
+            "labels": if n.is_multiple_of(4) { json!(["shop", "urgent"]) } else { json!([]) },
             "description": document("Something is broken"),
             "created": at(n),
             "updated": at(n),
-            "duedate": null,
+            "duedate": if n.is_multiple_of(9) { json!("2026-03-01") } else { Value::Null },
         },
-    })
+    });
+    if is_part {
+        let parent = n / 2;
+        issue["fields"]["parent"] =
+            json!({ "id": (20_000 + parent).to_string(), "key": format!("APP-{parent}") });
+    }
+    if expands(asked, "renderedFields") {
+        issue["renderedFields"] = json!({ "description": "<p>Something is broken</p>" });
+    }
+    issue
 }
 
-fn comment(n: usize) -> Value {
-    json!({
+fn comment(n: usize, asked: &Asked) -> Value {
+    let mut comment = json!({
         "self": format!("{SITE}/issue/20007/comment/{}", 30_000 + n),
         "id": (30_000 + n).to_string(),
         "author": user(1),
@@ -278,6 +359,14 @@ fn comment(n: usize) -> Value {
         "updateAuthor": user(1),
         "created": at(n),
         "updated": at(n),
-        "jsdPublic": true,
-    })
+        "jsdPublic": !n.is_multiple_of(8),
+    });
+    if n % 50 == 1 {
+        comment["visibility"] =
+            json!({ "type": "role", "value": "Administrators", "identifier": "Administrators" });
+    }
+    if expands(asked, "renderedBody") {
+        comment["renderedBody"] = json!("<p>Me too</p>");
+    }
+    comment
 }

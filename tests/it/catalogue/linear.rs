@@ -21,6 +21,24 @@ pub(super) const API: Api = Api {
         List { resource: "teams", query: "{}", records: LISTED },
         List { resource: "users", query: "{}", records: LISTED },
         List { resource: "comments", query: "{}", records: LISTED },
+        List { resource: "labels", query: "{}", records: LISTED },
+    ],
+    unified: &[
+        // The issues from 25 to 191, archived ones among them.
+        List {
+            resource: "ticketing/tickets",
+            query: r#"{
+                "updated_at": {"gt": "2026-01-02T00:00:00.000Z"},
+                "created_at": {"lt": "2026-01-09T00:00:00.000Z"}
+            }"#,
+            records: 167,
+        },
+        // Every tenth from the 8th on is on a project.
+        List { resource: "ticketing/comments", query: "{}", records: ALL - 23 },
+        List { resource: "ticketing/users", query: "{}", records: ALL },
+        List { resource: "ticketing/organizations", query: "{}", records: LISTED },
+        // 11 of the listed ones are groups.
+        List { resource: "ticketing/tags", query: "{}", records: LISTED - 11 },
     ],
     answer,
     limited,
@@ -56,11 +74,13 @@ fn answer(asked: &Asked) -> Answer {
         "teams" => connection(asked, (0..ALL).rev().map(team).collect()),
         "users" => connection(asked, (0..ALL).rev().map(user).collect()),
         "comments" => connection(asked, (0..ALL).rev().map(comment).collect()),
+        "issueLabels" => connection(asked, (0..ALL).rev().map(label).collect()),
         "issue" => one(asked, "Issue", issue),
         "project" => one(asked, "Project", project),
         "team" => one(asked, "Team", team),
         "user" => one(asked, "User", user),
         "comment" => one(asked, "Comment", comment),
+        "issueLabel" => one(asked, "IssueLabel", label),
         other => Err(no_field(other)),
     };
     let answer = match found.and_then(|found| picked(&root.inner, &found)) {
@@ -168,6 +188,9 @@ fn matches(filter: &Value, record: &Value) -> bool {
             "eq" => record == wanted,
             "gt" => record.as_str() > wanted.as_str(),
             "gte" => record.as_str() >= wanted.as_str(),
+            "lt" => record.as_str() < wanted.as_str(),
+            "in" => wanted.as_array().is_some_and(|all| all.contains(record)),
+            "null" => Some(record.is_null()) == wanted.as_bool(),
             field => matches(wanted, &record[field]),
         })
     })
@@ -224,7 +247,7 @@ fn team(n: usize) -> Value {
         "key": format!("T{n}"),
         "name": format!("Team {n}"),
         "displayName": format!("Team {n}"),
-        "description": null,
+        "description": if n.is_multiple_of(3) { json!("Whom customers reach first.") } else { Value::Null },
         "visibility": "public",
         "timezone": "Europe/Berlin",
         "color": "#4cb782",
@@ -247,7 +270,11 @@ fn user(n: usize) -> Value {
         "admin": n == 0,
         "guest": false,
         "app": n % 20 == 19,
-        "avatarUrl": null,
+        "avatarUrl": if n.is_multiple_of(4) {
+            json!(format!("https://public.linear.example/avatars/{n}.png"))
+        } else {
+            Value::Null
+        },
         "timezone": "Europe/Berlin",
         "createdAt": time(n),
         "updatedAt": time(n),
@@ -281,10 +308,39 @@ fn project(n: usize) -> Value {
     })
 }
 
-/// Each belongs to one of the first three teams.
+/// A group of labels is no label of an issue.
+fn label(n: usize) -> Value {
+    let team = team(n % 3);
+    json!({
+        "id": uuid(&format!("label {n}")),
+        "name": format!("Label {n}"),
+        "description": if n.is_multiple_of(2) { json!("Reported by customers") } else { Value::Null },
+        "color": "#bec2c8",
+        "isGroup": n % 20 == 19,
+        "createdAt": time(n),
+        "updatedAt": time(n),
+        "archivedAt": archived(n),
+        "team": if n.is_multiple_of(5) { Value::Null } else { team },
+        "parent": if n % 20 == 18 { json!({ "id": uuid("label 19"), "name": "Label 19" }) } else { Value::Null },
+    })
+}
+
+/// Each belongs to one of the first three teams. Some of the archived ones lie in the trash.
 fn issue(n: usize) -> Value {
+    const STATES: [(&str, &str); 6] = [
+        ("Triage", "triage"),
+        ("Backlog", "backlog"),
+        ("Todo", "unstarted"),
+        ("In Progress", "started"),
+        ("Done", "completed"),
+        ("Canceled", "canceled"),
+    ];
+    const PRIORITIES: [&str; 5] = ["No priority", "Urgent", "High", "Medium", "Low"];
     let team = team(n % 3);
     let parent = json!({ "id": uuid("issue 0"), "identifier": "T0-0" });
+    let (state, state_type) = STATES[n % 6];
+    let since = |types: &[&str]| if types.contains(&state_type) { json!(time(n)) } else { Value::Null };
+    let labels = if n.is_multiple_of(4) { vec![] } else { vec![label(n % 3)] };
     json!({
         "id": uuid(&format!("issue {n}")),
         "identifier": format!("{}-{n}", team["key"].as_str().unwrap()),
@@ -292,20 +348,21 @@ fn issue(n: usize) -> Value {
         "title": format!("Issue {n}"),
         "description": if n.is_multiple_of(4) { Value::Null } else { json!("It **does not** work.") },
         "priority": n % 5,
-        "priorityLabel": "High",
+        "priorityLabel": PRIORITIES[n % 5],
         "estimate": if n.is_multiple_of(2) { json!(2.5) } else { Value::Null },
-        "dueDate": null,
+        "dueDate": if n.is_multiple_of(7) { json!("2026-06-30") } else { Value::Null },
         "url": format!("https://linear.app/acme/issue/ACME-{n}"),
         "branchName": format!("issue-{n}"),
-        "labelIds": [uuid("label")],
+        "labelIds": labels.iter().map(|label| label["id"].clone()).collect::<Vec<_>>(),
+        "labels": { "nodes": labels },
         "createdAt": time(n),
         "updatedAt": time(n),
-        "startedAt": null,
-        "completedAt": null,
-        "canceledAt": null,
+        "startedAt": since(&["started", "completed"]),
+        "completedAt": since(&["completed"]),
+        "canceledAt": since(&["canceled"]),
         "archivedAt": archived(n),
-        "trashed": null,
-        "state": { "id": uuid("state"), "name": "Todo", "type": "unstarted" },
+        "trashed": if n % 94 == 93 { json!(true) } else { Value::Null },
+        "state": { "id": uuid(&format!("state {state}")), "name": state, "type": state_type },
         "team": team,
         "assignee": if n.is_multiple_of(3) { Value::Null } else { user(1) },
         "creator": user(0),
@@ -315,14 +372,18 @@ fn issue(n: usize) -> Value {
     })
 }
 
+/// Some are on projects.
 fn comment(n: usize) -> Value {
     let of = n % 5;
+    let is_on_project = n % 10 == 7;
+    let on = |is_there: bool, value: Value| if is_there { value } else { Value::Null };
+    let place = if is_on_project { "project/project-0".to_owned() } else { format!("issue/ACME-{of}") };
     json!({
         "id": uuid(&format!("comment {n}")),
         "body": format!("Comment {n}"),
-        "url": format!("https://linear.app/acme/issue/ACME-{of}#comment-{n}"),
-        "issueId": uuid(&format!("issue {of}")),
-        "projectId": null,
+        "url": format!("https://linear.app/acme/{place}#comment-{n}"),
+        "issueId": on(!is_on_project, json!(uuid(&format!("issue {of}")))),
+        "projectId": on(is_on_project, json!(uuid("project 0"))),
         "parentId": null,
         "createdAt": time(n),
         "updatedAt": time(n),
@@ -330,6 +391,9 @@ fn comment(n: usize) -> Value {
         "archivedAt": archived(n),
         "resolvedAt": null,
         "user": user(1),
-        "issue": { "id": uuid(&format!("issue {of}")), "identifier": format!("T{}-{of}", of % 3) },
+        "issue": on(
+            !is_on_project,
+            json!({ "id": uuid(&format!("issue {of}")), "identifier": format!("T{}-{of}", of % 3) }),
+        ),
     })
 }

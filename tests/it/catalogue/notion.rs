@@ -36,6 +36,14 @@ pub(super) const API: Api = Api {
         },
         List { resource: "users", query: "{}", records: MANY },
     ],
+    unified: &[
+        List {
+            resource: "ticketing/comments",
+            query: r#"{"ticket_id": "59833787-2cf9-4fdf-8782-e53db20768a5"}"#,
+            records: MANY,
+        },
+        List { resource: "ticketing/users", query: "{}", records: MANY },
+    ],
     answer,
     limited,
     limited_for: 60,
@@ -340,8 +348,9 @@ fn block(parent: &str, n: usize) -> Value {
     })
 }
 
+/// Every tenth came with a file; `attachments` may be missing.
 fn comment(parent: &str, n: usize) -> Value {
-    json!({
+    let mut comment = json!({
         "object": "comment",
         "id": uuid(7, &format!("{parent} {n}")),
         "parent": { "type": "page_id", "page_id": parent },
@@ -351,7 +360,13 @@ fn comment(parent: &str, n: usize) -> Value {
         "created_by": somebody(),
         "rich_text": rich_text(&format!("Comment {n}")),
         "display_name": { "type": "user", "resolved_name": "Avocado Lovelace" },
-    })
+    });
+    if n.is_multiple_of(10) {
+        let url = format!("https://prod-files-secure.s3.us-west-2.amazonaws.com/{n}.png");
+        let file = json!({ "url": url, "expiry_time": time(n + 1) });
+        comment["attachments"] = json!([{ "category": "image", "file": file }]);
+    }
+    comment
 }
 
 fn user(n: usize) -> Value {
@@ -373,6 +388,6 @@ fn user(n: usize) -> Value {
         "type": "person",
         "person": { "email": format!("person{n}@example.org") },
         "name": format!("Person {n}"),
-        "avatar_url": null,
+        "avatar_url": n.is_multiple_of(4).then(|| format!("https://avatars.example.org/{n}.png")),
     })
 }

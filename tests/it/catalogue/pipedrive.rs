@@ -18,6 +18,25 @@ pub(super) const API: Api = Api {
         List { resource: "notes", query: r#"{"deal_id": 17}"#, records: 1100 },
         List { resource: "users", query: "{}", records: 7 },
     ],
+    unified: &[
+        List {
+            resource: "crm/contacts",
+            query: r#"{"updated_at": {"gt": "2026-01-02T01:00:00+01:00", "lt": "2026-01-28T00:00:00Z"}}"#,
+            records: 1021,
+        },
+        List { resource: "crm/companies", query: "{}", records: 1100 },
+        List {
+            resource: "crm/deals",
+            query: r#"{"updated_at": {"lt": "2026-01-01T23:59:59.5Z"}}"#,
+            records: 40,
+        },
+        List {
+            resource: "crm/notes",
+            query: r#"{"updated_at": {"gt": "2026-01-02T00:00:00Z"}}"#,
+            records: 1060,
+        },
+        List { resource: "crm/users", query: "{}", records: 7 },
+    ],
     answer,
     limited,
     limited_for: 2,
@@ -69,23 +88,35 @@ fn version_2(asked: &Asked, record: fn(usize) -> Value) -> Answer {
         return refused(400, "Provided cursor is not valid");
     };
     let since = asked.query("updated_since").unwrap_or("1970-01-01T00:00:00Z");
-    if since.len() != 20 || !since.ends_with('Z') {
-        return refused(400, "updated_since must be in RFC3339 format");
+    let until = asked.query("updated_until").unwrap_or("9999-12-31T00:00:00Z");
+    if !is_time(since) || !is_time(until) {
+        return refused(400, "updated_since and updated_until must be in RFC3339 format");
     }
-    let mut matching =
-        (0..RECORDS).filter(|index| updated(*index).as_str() >= since).skip_while(|i| *i < start);
+    let matching = (0..RECORDS).filter(|index| (since..until).contains(&updated(*index).as_str()));
+    let mut matching = matching.skip_while(|index| *index < start);
     let data: Vec<Value> = matching.by_ref().take(limit).map(record).collect();
     let next = matching.next().map(|index| format!("{:x}", index ^ TURNED));
     Answer::json(200, json!({ "success": true, "data": data, "additional_data": { "next_cursor": next } }))
+}
+
+/// Whether a text is a time as the documentation writes it: `2025-01-01T10:20:00Z`.
+fn is_time(text: &str) -> bool {
+    text.len() == 20 && text.ends_with('Z')
 }
 
 /// A page of version 1, which gives no more than 500 records, and null instead of none.
 fn notes(asked: &Asked) -> Answer {
     let start = asked.number("start", 0);
     let limit = asked.number("limit", 100).clamp(1, 500);
-    let end = RECORDS.min(start.saturating_add(limit));
-    let data: Vec<Value> = (start..end).map(note).collect();
-    let more = end < RECORDS;
+    let since = asked.query("updated_since").unwrap_or("1970-01-01T00:00:00Z");
+    if !is_time(since) {
+        return refused(400, "updated_since must be in RFC3339 format");
+    }
+    let matching: Vec<usize> =
+        (0..RECORDS).filter(|index| format!("{}T09:00:00Z", day(*index)).as_str() >= since).collect();
+    let end = matching.len().min(start.saturating_add(limit));
+    let data: Vec<Value> = matching.iter().take(end).skip(start).map(|index| note(*index)).collect();
+    let more = end < matching.len();
     let mut pagination = json!({ "start": start, "limit": limit, "more_items_in_collection": more });
     if more {
         pagination["next_start"] = json!(end);
@@ -138,7 +169,36 @@ fn linked(index: usize) -> Value {
     if index.is_multiple_of(5) { Value::Null } else { json!(index + 1) }
 }
 
+/// Some have a second address and telephone numbers, and what is there where contacts are synchronized.
 fn person(index: usize) -> Value {
+    let mut person = plain_person(index);
+    if index.is_multiple_of(3) {
+        person["emails"] = json!([
+            { "value": format!("person{index}@home.example"), "primary": false, "label": "home" },
+            { "value": format!("person{index}@acme.example"), "primary": true, "label": "work" },
+        ]);
+        person["phones"] = json!([{ "value": "+49 30 123456", "primary": true, "label": "work" }]);
+        person["job_title"] = json!("Buyer");
+        person["postal_address"] = address();
+    }
+    person
+}
+
+fn address() -> Value {
+    json!({
+        "value": "Main Street 1, 10115 Berlin, Germany",
+        "country": "Germany",
+        "admin_area_level_1": "Berlin",
+        "admin_area_level_2": "",
+        "locality": "Berlin",
+        "sublocality": "Mitte",
+        "route": "Main Street",
+        "street_number": "1",
+        "postal_code": "10115",
+    })
+}
+
+fn plain_person(index: usize) -> Value {
     json!({
         "id": index + 1,
         "name": format!("Person {index}"),
@@ -167,7 +227,7 @@ fn organization(index: usize) -> Value {
         "update_time": updated(index),
         "is_deleted": false,
         "visible_to": 3,
-        "address": { "value": "Main Street 1, Berlin", "country": "Germany", "locality": "Berlin" },
+        "address": if index.is_multiple_of(4) { Value::Null } else { address() },
         "label_ids": [1, 2],
         "website": null,
         "custom_fields": {},
@@ -175,6 +235,9 @@ fn organization(index: usize) -> Value {
 }
 
 fn deal(index: usize) -> Value {
+    let status = ["open", "won", "lost"][index % 3];
+    let closed = "2026-01-01T08:30:00Z";
+    let closed_as = |name: &str| if status == name { json!(closed) } else { Value::Null };
     json!({
         "id": index + 1,
         "title": format!("Deal {index}"),
@@ -190,13 +253,13 @@ fn deal(index: usize) -> Value {
         "stage_change_time": null,
         "is_deleted": false,
         "is_archived": false,
-        "status": "open",
-        "probability": null,
+        "status": status,
+        "probability": if index.is_multiple_of(2) { json!(index % 101) } else { Value::Null },
         "lost_reason": null,
         "visible_to": 3,
-        "close_time": null,
-        "won_time": null,
-        "lost_time": null,
+        "close_time": if status == "open" { Value::Null } else { json!(closed) },
+        "won_time": closed_as("won"),
+        "lost_time": closed_as("lost"),
         "expected_close_date": day(index),
         "label_ids": [],
         "origin": "ManuallyCreated",
@@ -232,6 +295,8 @@ fn activity(index: usize) -> Value {
 }
 
 fn note(index: usize) -> Value {
+    let (org, person) = (linked(index), linked(index + 1));
+    let named = |id: &Value, name: String| if id.is_null() { Value::Null } else { json!({ "name": name }) };
     json!({
         "id": index + 1,
         "active_flag": true,
@@ -242,10 +307,10 @@ fn note(index: usize) -> Value {
         "lead_id": null,
         "deal_id": 17,
         "last_update_user_id": null,
-        "org_id": null,
-        "organization": null,
-        "person": null,
-        "person_id": null,
+        "org_id": org,
+        "organization": named(&org, format!("Organization {index}")),
+        "person": named(&person, format!("Person {}", index + 1)),
+        "person_id": person,
         "pinned_to_deal_flag": false,
         "user": { "email": "user0@acme.example", "icon_url": null, "is_you": false, "name": "User 0" },
         "user_id": 1,
@@ -260,11 +325,11 @@ fn user(index: usize) -> Value {
         "locale": "de_DE",
         "lang": 1,
         "email": format!("user{index}@acme.example"),
-        "phone": null,
+        "phone": if index == 0 { json!("+49 30 123456") } else { Value::Null },
         "activated": true,
         "last_login": "2026-01-05 10:00:00",
         "created": "2025-11-03 08:00:00",
-        "modified": "2026-01-05 10:00:00",
+        "modified": if index == 6 { Value::Null } else { json!("2026-01-05 10:00:00") },
         "access": [{ "app": "sales", "admin": index == 0, "permission_set_id": "62cc4d7f-4038-4352-abf3" }],
         "active_flag": true,
         "timezone_name": "Europe/Berlin",

@@ -17,12 +17,32 @@ pub(super) const API: Api = Api {
         List { resource: "query", query: r#"{"q": "SELECT Id, Name FROM Account"}"#, records: 2300 },
         List { resource: "query-all", query: r#"{"q": "SELECT Id, IsDeleted FROM Account"}"#, records: 2300 },
     ],
+    unified: &[
+        List {
+            resource: "crm/contacts",
+            query: r#"{"updated_at": {"gt": "2026-01-02T01:00:00+01:00", "lt": "2026-01-28T00:00:00Z"}}"#,
+            records: 2135,
+        },
+        List {
+            resource: "crm/companies",
+            query: r#"{"created_at": {"gt": "2025-11-03T07:59:59.5Z", "lt": "2025-11-03T08:00:00.5Z"}}"#,
+            records: 2300,
+        },
+        List { resource: "crm/deals", query: "{}", records: 2300 },
+        List {
+            resource: "crm/users",
+            query: r#"{"updated_at": {"lt": "2026-01-03T00:00:00Z"}}"#,
+            records: 166,
+        },
+    ],
     answer,
     limited,
     limited_for: 900,
 };
 
 const RECORDS: usize = 2300;
+/// When all records were made.
+const CREATED: &str = "2025-11-03T08:00:00Z";
 const ROOT: &str = "/services/data/v65.0";
 
 /// Objects, what their ids begin with, and their fields.
@@ -30,8 +50,8 @@ const OBJECTS: &[(&str, &str, &str)] = &[
     (
         "Account",
         "001",
-        "Name Type ParentId Industry Website Phone BillingStreet BillingCity BillingState BillingPostalCode \
-         BillingCountry NumberOfEmployees AnnualRevenue OwnerId",
+        "Name Type ParentId Industry Description Website Phone BillingStreet BillingCity BillingState \
+         BillingPostalCode BillingCountry NumberOfEmployees AnnualRevenue OwnerId",
     ),
     (
         "Contact",
@@ -42,13 +62,13 @@ const OBJECTS: &[(&str, &str, &str)] = &[
     (
         "Opportunity",
         "006",
-        "AccountId Name StageName Amount Probability CloseDate Type LeadSource NextStep \
+        "AccountId Name Description StageName Amount Probability CloseDate Type LeadSource NextStep \
          ForecastCategoryName IsClosed IsWon OwnerId",
     ),
     (
         "User",
         "005",
-        "Username FirstName LastName Name Email IsActive UserType Title Department UserRoleId ProfileId \
+        "Username FirstName LastName Name Email Phone IsActive UserType Title Department UserRoleId ProfileId \
          ManagerId TimeZoneSidKey LastLoginDate",
     ),
     (
@@ -64,7 +84,22 @@ const COMMON: [&str; 5] = ["Id", "IsDeleted", "CreatedDate", "LastModifiedDate",
 struct Soql {
     object: &'static (&'static str, &'static str, &'static str),
     fields: Vec<String>,
-    since: String,
+    /// Field, operator and time of each condition.
+    conditions: Vec<(String, String, String)>,
+}
+
+impl Soql {
+    fn finds(&self, index: usize) -> bool {
+        self.conditions.iter().all(|(field, operator, bound)| {
+            let time = if field == "CreatedDate" { CREATED.to_owned() } else { changed(index) };
+            match operator.as_str() {
+                ">=" => time >= *bound,
+                ">" => time > *bound,
+                "<=" => time <= *bound,
+                _ => time < *bound,
+            }
+        })
+    }
 }
 
 fn answer(asked: &Asked) -> Answer {
@@ -93,7 +128,7 @@ fn page(asked: &Asked, q: &str, start: usize) -> Answer {
         Ok(soql) => soql,
         Err((code, message)) => return refused(400, code, &message),
     };
-    let found: Vec<usize> = (0..RECORDS).filter(|index| changed(*index) >= soql.since).collect();
+    let found: Vec<usize> = (0..RECORDS).filter(|index| soql.finds(*index)).collect();
     let end = found.len().min(start + batch_size(asked));
     let records = found.iter().take(end).skip(start);
     let records: Vec<Value> = records.map(|index| record(&soql, *index)).collect();
@@ -110,17 +145,18 @@ fn batch_size(asked: &Asked) -> usize {
     size.and_then(|size| size.parse().ok()).unwrap_or(2000).clamp(200, 2000)
 }
 
-/// What `q` asks for: `SELECT … FROM …`, perhaps with `WHERE SystemModstamp >= …`.
+/// What `q` asks for: `SELECT … FROM …`, perhaps with `WHERE SystemModstamp >= … AND …`.
 fn understood(q: &str) -> Result<Soql, (&'static str, String)> {
     let malformed = || ("MALFORMED_QUERY", format!("unexpected token in {q}"));
     let (fields, rest) =
         q.strip_prefix("SELECT ").and_then(|q| q.split_once(" FROM ")).ok_or_else(malformed)?;
-    let (object, condition) =
-        rest.split_once(" WHERE ").unwrap_or((rest, "SystemModstamp >= 1970-01-01T00:00:00Z"));
-    let since = condition.strip_prefix("SystemModstamp >= ").ok_or_else(malformed)?;
-    if since.len() != 20 || !since.ends_with('Z') {
-        return Err(malformed());
-    }
+    let (object, conditions) = match rest.split_once(" WHERE ") {
+        Some((object, conditions)) => {
+            let conditions = conditions.split(" AND ").map(|text| condition(text).ok_or_else(malformed));
+            (object, conditions.collect::<Result<Vec<_>, _>>()?)
+        }
+        None => (rest, Vec::new()),
+    };
     let object = OBJECTS
         .iter()
         .find(|(name, _, _)| *name == object)
@@ -131,7 +167,19 @@ fn understood(q: &str) -> Result<Soql, (&'static str, String)> {
     if let Some(field) = fields.iter().find(|field| !is_known(field)) {
         return Err(("INVALID_FIELD", format!("No such column '{field}' on entity '{}'.", object.0)));
     }
-    Ok(Soql { object, fields, since: since.to_owned() })
+    Ok(Soql { object, fields, conditions })
+}
+
+/// A field of a time, an operator and a time without quotes.
+fn condition(text: &str) -> Option<(String, String, String)> {
+    let mut words = text.split_whitespace().map(str::to_owned);
+    let (field, operator, time) = (words.next()?, words.next()?, words.next()?);
+    let is_known = matches!(field.as_str(), "CreatedDate" | "LastModifiedDate" | "SystemModstamp")
+        && matches!(operator.as_str(), ">=" | ">" | "<=" | "<")
+        && time.len() == 20
+        && time.ends_with('Z')
+        && words.next().is_none();
+    is_known.then_some((field, operator, time))
 }
 
 /// A locator is opaque; this one holds the query, since nothing is remembered here.
@@ -155,7 +203,7 @@ fn one(object: &str, id: &str) -> Answer {
         return refused(404, "NOT_FOUND", "The requested resource does not exist");
     };
     let fields = COMMON.iter().copied().chain(object.2.split_whitespace()).map(str::to_owned).collect();
-    let soql = Soql { object, fields, since: String::new() };
+    let soql = Soql { object, fields, conditions: Vec::new() };
     match (0..RECORDS).find(|index| id_of(object.1, *index) == id) {
         Some(index) => Answer::json(200, record(&soql, index)),
         None => refused(404, "NOT_FOUND", "The requested resource does not exist"),
@@ -177,17 +225,32 @@ fn value(prefix: &str, field: &str, index: usize) -> Value {
     match field {
         "Id" => json!(id_of(prefix, index)),
         "OwnerId" => json!(id_of("005", index % 7)),
-        "AccountId" => json!(id_of("001", index / 2)),
-        "IsDeleted" | "IsWon" | "IsClosed" => json!(false),
+        "AccountId" if !index.is_multiple_of(5) => json!(id_of("001", index / 2)),
+        "IsDeleted" => json!(false),
+        "IsWon" => json!(index % 4 == 1),
+        "IsClosed" => json!(matches!(index % 4, 1 | 2)),
         "IsActive" => json!(!index.is_multiple_of(10)),
         "Name" | "LastName" | "Subject" => json!(format!("Name {index}")),
         "Username" | "Email" => json!(format!("name{index}@acme.example")),
-        "StageName" => json!("Prospecting"),
-        "Amount" => json!(1250.5),
-        "Probability" => json!(10.0),
+        "FirstName" if !index.is_multiple_of(6) => json!("Ada"),
+        "Phone" if !index.is_multiple_of(4) => json!("+49 30 123456"),
+        "MobilePhone" => json!("+49 170 123456"),
+        "Title" => json!("Buyer"),
+        "MailingStreet" | "BillingStreet" => json!("Main Street 1"),
+        "MailingCity" | "BillingCity" => json!("Berlin"),
+        "MailingPostalCode" | "BillingPostalCode" => json!("10115"),
+        "MailingCountry" | "BillingCountry" => json!("Germany"),
+        "Website" => json!("https://acme.example"),
+        "Industry" => json!("Machinery"),
+        "Description" => json!("They make anvils."),
+        "NumberOfEmployees" if !index.is_multiple_of(3) => json!(250),
+        "AnnualRevenue" if !index.is_multiple_of(3) => json!(1_500_000.0),
+        "StageName" => json!(["Prospecting", "Closed Won", "Closed Lost", "Qualification"][index % 4]),
+        "Amount" if !index.is_multiple_of(5) => json!(1250.5),
+        "Probability" => json!([10.0, 100.0, 0.0, 25.0][index % 4]),
         "CloseDate" | "ActivityDate" => json!("2026-03-31"),
         "Status" => json!("Not Started"),
-        "CreatedDate" => json!("2025-11-03T08:00:00.000+0000"),
+        "CreatedDate" => json!(CREATED.replace('Z', ".000+0000")),
         "LastModifiedDate" | "SystemModstamp" => json!(changed(index).replace('Z', ".000+0000")),
         _ => Value::Null,
     }

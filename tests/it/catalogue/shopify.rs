@@ -25,6 +25,22 @@ pub(super) const API: Api = Api {
         },
         List { resource: "orders_graphql", query: "{}", records: ORDERS },
     ],
+    unified: &[
+        List {
+            resource: "crm/contacts",
+            query: r#"{"updated_at": {"gt": "2026-10-10T12:59:00Z"}}"#,
+            records: 520,
+        },
+        // Without the newest 28.
+        List {
+            resource: "crm/deals",
+            query: r#"{
+                "created_at": {"lt": "2026-10-31T00:00:00Z"},
+                "updated_at": {"gt": "2026-10-10T12:59:00Z"}
+            }"#,
+            records: 492,
+        },
+    ],
     answer,
     limited,
     limited_for: 4,
@@ -86,12 +102,21 @@ fn cost(requested: usize, actual: Value, available: usize) -> Value {
     })
 }
 
+/// Filters by time, and what they are when they are not given.
+const BOUNDS: [(&str, &str); 4] = [
+    ("created_at_min", "1970-01-01T00:00:00Z"),
+    ("created_at_max", "9999-12-31T00:00:00Z"),
+    ("updated_at_min", "1970-01-01T00:00:00Z"),
+    ("updated_at_max", "9999-12-31T00:00:00Z"),
+];
+
 /// What a list over REST is asked for: by parameters first, by `page_info` then.
 #[derive(Clone)]
 struct Wanted {
     start: usize,
     status: String,
-    updated_at_min: String,
+    /// As in [`BOUNDS`].
+    bounds: [String; 4],
 }
 
 fn list(asked: &Asked, collection: &str, records: &[Value]) -> Answer {
@@ -103,9 +128,8 @@ fn list(asked: &Asked, collection: &str, records: &[Value]) -> Answer {
     if asked.query("page").is_some() {
         return bad("page", "page cannot be passed. See https://shopify.dev/api/usage/pagination-rest");
     }
-    let filters =
-        ["status", "updated_at_min", "updated_at_max", "created_at_min", "since_id", "ids", "order"];
-    let filter = filters.into_iter().find(|name| asked.query(name).is_some());
+    let mut filters = BOUNDS.into_iter().map(|(name, _)| name).chain(["status", "since_id", "ids", "order"]);
+    let filter = filters.find(|name| asked.query(name).is_some());
     let wanted = match (asked.query("page_info"), filter) {
         (Some(_), Some(name)) => {
             return bad(name, &format!("{name} cannot be passed when page_info is present."));
@@ -117,16 +141,24 @@ fn list(asked: &Asked, collection: &str, records: &[Value]) -> Answer {
         (None, _) => Wanted {
             start: 0,
             status: asked.query("status").unwrap_or("open").to_owned(),
-            updated_at_min: asked.query("updated_at_min").unwrap_or("1970-01-01T00:00:00Z").to_owned(),
+            bounds: BOUNDS.map(|(name, default)| asked.query(name).unwrap_or(default).to_owned()),
         },
     };
-    let Some(since) = seconds(&wanted.updated_at_min) else { return bad("updated_at_min", "Invalid value.") };
+    let mut bounds = [0; 4];
+    for (bound, (text, (name, _))) in bounds.iter_mut().zip(wanted.bounds.iter().zip(BOUNDS)) {
+        let Some(time) = seconds(text) else { return bad(name, "Invalid value.") };
+        *bound = time;
+    }
+    let [created_min, created_max, updated_min, updated_max] = bounds;
     let matches = |record: &&Value| {
         let is_of_status = match wanted.status.as_str() {
             "any" => true,
             status => collection != "orders" || status_of(record) == status,
         };
-        is_of_status && seconds(record["updated_at"].as_str().unwrap()).unwrap() >= since
+        let time = |name: &str| seconds(record[name].as_str().unwrap()).unwrap();
+        is_of_status
+            && (created_min..=created_max).contains(&time("created_at"))
+            && (updated_min..=updated_max).contains(&time("updated_at"))
     };
     let found: Vec<&Value> = records.iter().filter(matches).collect();
     let limit = asked.number("limit", 50).clamp(1, 250);
@@ -162,14 +194,14 @@ fn status_of(order: &Value) -> &'static str {
 }
 
 fn sealed(wanted: &Wanted) -> String {
-    veiled(&format!("{}|{}|{}", wanted.start, wanted.status, wanted.updated_at_min))
+    veiled(&format!("{}|{}|{}", wanted.start, wanted.status, wanted.bounds.join("|")))
 }
 
 fn opened(page_info: &str) -> Option<Wanted> {
     let text = unveiled(page_info)?;
-    let mut parts = text.split('|');
+    let mut parts = text.split('|').map(str::to_owned);
     let start = parts.next()?.parse().ok()?;
-    Some(Wanted { start, status: parts.next()?.to_owned(), updated_at_min: parts.next()?.to_owned() })
+    Some(Wanted { start, status: parts.next()?, bounds: parts.collect::<Vec<_>>().try_into().ok()? })
 }
 
 /// Text that nobody can read or guess.
@@ -277,13 +309,19 @@ fn order(number: usize) -> Value {
     json!({
         "id": order_id(number),
         "admin_graphql_api_id": format!("gid://shopify/Order/{}", order_id(number)),
+        "billing_address": address(number),
         "cancel_reason": if is_cancelled { json!("customer") } else { json!(null) },
         "cancelled_at": if is_cancelled { json!(time(number)) } else { json!(null) },
         "closed_at": null,
         "created_at": time(number),
         "currency": "USD",
         "current_total_price": format!("{}.50", number + 10),
-        "customer": { "id": customer_id(number % 600), "email": format!("bob{number}@example.com") },
+        "customer": {
+            "id": customer_id(number % 600),
+            "email": format!("bob{number}@example.com"),
+            "first_name": "Bob",
+            "last_name": format!("Norman {}", number % 600),
+        },
         "email": format!("bob{number}@example.com"),
         "financial_status": "paid",
         "fulfillment_status": null,
@@ -297,7 +335,7 @@ fn order(number: usize) -> Value {
             "title": "IPod Nano - 8gb",
         }],
         "name": format!("#{}", 2000 - number),
-        "note": null,
+        "note": if number.is_multiple_of(8) { json!("Leave it at the door") } else { json!(null) },
         "order_number": 2000 - number,
         "processed_at": time(number),
         "shipping_address": null,
@@ -334,6 +372,27 @@ fn order_node(number: usize) -> Value {
     })
 }
 
+/// Where somebody lives; every second has none, and few a company.
+fn address(number: usize) -> Value {
+    if number.is_multiple_of(2) {
+        return json!(null);
+    }
+    json!({
+        "address1": format!("Chestnut Street {number}"),
+        "address2": if number % 3 == 1 { "Apartment 2" } else { "" },
+        "city": "Louisville",
+        "company": if number.is_multiple_of(5) { json!("Acme") } else { json!(null) },
+        "country": "United States",
+        "country_code": "US",
+        "first_name": "Bob",
+        "last_name": format!("Norman {number}"),
+        "phone": "555-625-1199",
+        "province": "Kentucky",
+        "province_code": "KY",
+        "zip": "40202",
+    })
+}
+
 fn customer_id(number: usize) -> u64 {
     7_200_000_000_000 - number as u64 * 32_768
 }
@@ -342,19 +401,19 @@ fn customer(number: usize) -> Value {
     json!({
         "id": customer_id(number),
         "admin_graphql_api_id": format!("gid://shopify/Customer/{}", customer_id(number)),
-        "addresses": [],
+        "addresses": if number.is_multiple_of(2) { json!([]) } else { json!([address(number)]) },
         "created_at": time(number),
         "currency": "USD",
-        "default_address": null,
-        "email": format!("bob{number}@example.com"),
+        "default_address": address(number),
+        "email": if number % 9 == 4 { json!(null) } else { json!(format!("bob{number}@example.com")) },
         "first_name": "Bob",
         "last_name": format!("Norman {number}"),
         "last_order_id": null,
         "note": null,
         "orders_count": 1,
-        "phone": null,
+        "phone": if number.is_multiple_of(4) { json!("+16136120707") } else { json!(null) },
         "state": "disabled",
-        "tags": "",
+        "tags": if number.is_multiple_of(6) { "loyal, vip" } else { "" },
         "tax_exempt": false,
         "total_spent": "199.65",
         "updated_at": time(number),

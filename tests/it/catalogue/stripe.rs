@@ -27,6 +27,14 @@ pub(super) const API: Api = Api {
         List { resource: "prices", query: "{}", records: 460 },
         List { resource: "prices", query: r#"{"product": "prod_canary"}"#, records: 230 },
     ],
+    unified: &[
+        // Without the newest five, and without those made at `gt` or before.
+        List {
+            resource: "crm/contacts",
+            query: r#"{"created_at": {"gt": "2025-11-15T23:00:00Z", "lt": "2025-11-24T12:00:00Z"}}"#,
+            records: 204,
+        },
+    ],
     answer,
     limited,
     limited_for: 2, // It doesn't say; this is what the integration declares.
@@ -183,24 +191,36 @@ fn created(number: usize) -> u64 {
     NEWEST - number as u64 * 3600
 }
 
+/// Every third is a business, and every second has an address.
 fn customer(number: usize) -> Value {
+    let is_business = number.is_multiple_of(3);
+    let address = json!({
+        "city": "San Francisco",
+        "country": "US",
+        "line1": format!("{number} Townsend St"),
+        "line2": if number.is_multiple_of(4) { json!("Suite 1") } else { json!(null) },
+        "postal_code": "94103",
+        "state": "CA",
+    });
     json!({
         "id": id("cus", number),
         "object": "customer",
-        "address": null,
+        "address": if number.is_multiple_of(2) { address } else { json!(null) },
         "balance": 0,
+        "business_name": is_business.then(|| format!("Rosen {number} Inc.")),
         "created": created(number),
         "currency": if number.is_multiple_of(3) { json!(null) } else { json!("usd") },
         "default_source": null,
         "delinquent": number.is_multiple_of(11),
         "description": null,
         "email": format!("customer{number}@example.com"),
+        "individual_name": is_business.then(|| format!("Jenny Rosen {number}")),
         "invoice_prefix": format!("0759376{number:03}"),
         "invoice_settings": { "custom_fields": null, "default_payment_method": null, "footer": null },
         "livemode": false,
         "metadata": { "crm_id": number.to_string() },
-        "name": format!("Jenny Rosen {number}"),
-        "phone": null,
+        "name": if is_business { format!("Rosen {number} Inc.") } else { format!("Jenny Rosen {number}") },
+        "phone": if number.is_multiple_of(5) { json!("+15551234567") } else { json!(null) },
         "preferred_locales": [],
         "shipping": null,
         "tax_exempt": "none",

@@ -19,6 +19,17 @@ pub(super) const API: Api = Api {
         List { resource: "incremental_tickets", query: r#"{"start_time": 1704067200}"#, records: 1150 },
         List { resource: "incremental_users", query: r#"{"start_time": 1704067200}"#, records: 1001 },
     ],
+    unified: &[
+        List {
+            resource: "ticketing/tickets",
+            query: r#"{"updated_at": {"gt": "2024-01-01T01:00:00Z"}}"#,
+            records: 1090,
+        },
+        List { resource: "ticketing/comments", query: r#"{"ticket_id": "17"}"#, records: 215 },
+        List { resource: "ticketing/users", query: "{}", records: 6 },
+        List { resource: "ticketing/contacts", query: "{}", records: 294 },
+        List { resource: "ticketing/organizations", query: "{}", records: 201 },
+    ],
     answer,
     limited,
     limited_for: 93,
@@ -44,7 +55,19 @@ fn answer(asked: &Asked) -> Answer {
             Some(ticket) => list(asked, "comments", 215, |n| comment(ticket, n)),
             None => not_found(),
         },
-        ["users"] => list(asked, "users", 300, user),
+        ["users"] => {
+            let roles: Vec<&str> = asked
+                .query
+                .iter()
+                .filter(|(name, _)| name == "role[]")
+                .map(|(_, role)| role.as_str())
+                .collect();
+            let wanted = |n: &usize| {
+                roles.is_empty() || user(*n)["role"].as_str().is_some_and(|role| roles.contains(&role))
+            };
+            let users: Vec<usize> = (0..300).filter(wanted).collect();
+            list(asked, "users", users.len(), |n| user(users[n]))
+        }
         ["organizations"] => list(asked, "organizations", 201, organization),
         ["tickets", id] => one("ticket", index(id, 1, 230).map(ticket)),
         ["users", id] => one("user", index(id, USER_ID, 300).map(user)),
@@ -208,11 +231,12 @@ fn ticket(n: usize) -> Value {
         "priority": if n.is_multiple_of(2) { json!("high") } else { Value::Null },
         "status": if n.is_multiple_of(5) { "open" } else { "solved" },
         "requester_id": USER_ID + n % 300,
-        "assignee_id": null,
+        "assignee_id": if n.is_multiple_of(7) { json!(USER_ID + 50) } else { Value::Null },
+        "problem_id": if n % 30 == 1 { json!(1) } else { Value::Null },
         "organization_id": ORGANIZATION_ID + n % 201,
         "group_id": 98738,
         "collaborator_ids": [],
-        "due_at": null,
+        "due_at": if n.is_multiple_of(9) { json!("2024-03-01T12:00:00Z") } else { Value::Null },
         "tags": ["enterprise", "other_tag"],
         "custom_fields": [{ "id": 27642, "value": "745" }, { "id": 27648, "value": null }],
         "satisfaction_rating": { "score": "unoffered" },
@@ -238,7 +262,17 @@ fn comment(ticket: usize, n: usize) -> Value {
         "html_body": format!("<div class=\"zd-comment\" dir=\"auto\"><p>Answer {n}</p></div>"),
         "plain_body": format!("Answer {n}"),
         "public": !n.is_multiple_of(4),
-        "attachments": [],
+        "attachments": if n.is_multiple_of(10) {
+            json!([{
+                "id": 498_483,
+                "file_name": "crash.log",
+                "content_url": "https://acme.zendesk.com/attachments/crash.log",
+                "content_type": "text/plain",
+                "size": 2532,
+            }])
+        } else {
+            json!([])
+        },
         "audit_id": 2_127_301_000 + n,
         "via": { "channel": "web", "source": { "from": {}, "to": {}, "rel": null } },
         "created_at": time(n),
@@ -256,8 +290,12 @@ fn user(n: usize) -> Value {
         "created_at": "2023-11-05T10:38:52Z",
         "updated_at": time(n),
         "time_zone": "Copenhagen",
-        "phone": null,
-        "photo": null,
+        "phone": if n.is_multiple_of(10) { json!("+15551234567") } else { Value::Null },
+        "photo": if n.is_multiple_of(25) {
+            json!({ "content_url": format!("https://acme.zendesk.com/images/{id}.png") })
+        } else {
+            Value::Null
+        },
         "locale_id": 1,
         "locale": "en-US",
         "organization_id": if n.is_multiple_of(4) { Value::Null } else { json!(ORGANIZATION_ID + n % 201) },
@@ -286,7 +324,7 @@ fn organization(n: usize) -> Value {
         "created_at": "2023-11-05T10:38:52Z",
         "updated_at": time(n),
         "domain_names": [format!("groablet{n}.example")],
-        "details": null,
+        "details": if n.is_multiple_of(3) { json!("Makes groablets") } else { Value::Null },
         "notes": null,
         "group_id": null,
         "tags": ["smiley"],

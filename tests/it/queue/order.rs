@@ -107,8 +107,8 @@ async fn an_account_behind_a_closed_gate_sleeps_until_it_opens() {
     assert_eq!(claim.request.id, running);
     let wait = Duration::from_millis(700);
     let account = claim.request.account.clone();
-    let (generation, opens) = bench.store.close_gate(running, &account, claim.gate.0, wait).await.unwrap();
-    let late = bench.store.close_gate(running, &account, claim.gate.0, wait * 100).await.unwrap();
+    let (generation, opens) = bench.store.close_gate(&account, claim.gate.0, wait).await.unwrap();
+    let late = bench.store.close_gate(&account, claim.gate.0, wait * 100).await.unwrap();
     assert_eq!(late, (generation, opens), "an answer from before the gate closed does not extend it");
     let limited = bench.push("limited", "two", 2).await;
     let free = bench.push("free", "one", 3).await;

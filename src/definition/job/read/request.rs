@@ -162,10 +162,9 @@ fn condition(spot: &Spot<'_>) -> Option<Template> {
 }
 
 fn response_format(spot: &Spot<'_>) -> Option<ResponseFormat> {
-    if spot.value().as_str() == Some("normalized") {
-        let hint = "write unified for records of the common model, raw for those of the source";
-        spot.problem("\"normalized\" is an old name", Some(hint));
-        return None;
-    }
-    spot.choice(&[("raw", ResponseFormat::Raw), ("unified", ResponseFormat::Unified)])
+    spot.choice(&[
+        ("raw", ResponseFormat::Raw),
+        ("unified", ResponseFormat::Unified),
+        ("normalized", ResponseFormat::Normalized),
+    ])
 }

@@ -1,4 +1,4 @@
-//! The formats of arguments.
+//! The formats of texts.
 
 use jiff::Timestamp;
 use jiff::civil::Date;

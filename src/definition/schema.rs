@@ -1,69 +1,22 @@
-//! The part of JSON Schema by which arguments are declared. What isn't in it is refused when the job is read, so nothing
-//! that is written goes unchecked.
+//! The part of JSON Schema (<https://json-schema.org/draft/2020-12>) by which arguments of jobs and records of unified
+//! models are declared. What isn't in it is refused when the definition is read, so nothing that is written goes unchecked.
+
+mod format;
 
 use serde_json::{Map, Value};
 
-use super::super::Argument;
-use super::format;
-use crate::definition::check::{Fields, Spot};
+use super::check::{Fields, Spot};
 use crate::json::Json;
+use crate::nearest::nearest;
 
 const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "object", "array", "null"];
 /// How deep a schema may nest.
 const DEPTH_MAX: usize = 16;
-/// The most violations that are told of one argument.
+/// The most violations that are told of one value.
 const VIOLATIONS_MAX: usize = 20;
 
-/// One argument of `args_schema`.
-pub(super) fn argument(name: &str, spot: &Spot<'_>) -> Option<Argument> {
-    if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-')) {
-        let hint = "use letters, digits, '_' and '-', so that {{args.NAME}} can name it";
-        spot.problem_of_key(&format!("{name:?} is no name for an argument"), Some(hint));
-        return None;
-    }
-    if let Value::String(word) = spot.value() {
-        spot.problem("an argument is declared by an object", Some(&format!("write {{ type: {word} }}")));
-        return None;
-    }
-    let fields = spot.fields()?;
-    let required = fields.or("required", false, Spot::boolean);
-    let description = fields.maybe("description", Spot::text);
-    let default = fields.maybe("default", |spot| Some(Json::of(spot.value())));
-    let own = fields.maybe("format", format_name);
-    let checked = check(&fields, 0);
-    fields.finish();
-    checked?;
-    let mut members = spot.value().as_object().cloned().unwrap_or_default();
-    for name in ["required", "default", "description"] {
-        members.shift_remove(name);
-    }
-    let schema = Json::of(&Value::Object(members));
-    let default = default?;
-    if let Some(default) = &default {
-        let (steps, found) = (vec!["default".to_owned()], violations(&schema, default));
-        for (_, message, hint) in &found {
-            spot.problem_at(
-                &steps,
-                &format!("the default is not what the argument may be: {message}"),
-                hint.as_deref(),
-            );
-        }
-        if !found.is_empty() {
-            return None;
-        }
-    }
-    Some(Argument {
-        name: name.to_owned(),
-        required: required?,
-        default,
-        description: description?.map(str::to_owned),
-        format: own?.map(str::to_owned),
-        schema,
-    })
-}
-
-/// A schema within an argument's.
-fn nested(spot: &Spot<'_>, depth: usize) -> Option<()> {
+/// Whether a schema is understood, `depth` levels below another.
+pub(super) fn nested(spot: &Spot<'_>, depth: usize) -> Option<()> {
     if depth > DEPTH_MAX {
         spot.problem(&format!("a schema is nested at most {DEPTH_MAX} levels deep"), None);
         return None;
@@ -84,7 +37,7 @@ fn nested(spot: &Spot<'_>, depth: usize) -> Option<()> {
 }
 
 /// Whether all but `required`, `default`, `description` and `format` is understood.
-fn check(fields: &Fields<'_>, depth: usize) -> Option<()> {
+pub(super) fn check(fields: &Fields<'_>, depth: usize) -> Option<()> {
     fields.ignore(&["title", "label", "examples", "$comment"]);
     let types = fields.maybe("type", types);
     let values = fields.maybe("enum", |spot| {
@@ -125,7 +78,7 @@ fn types(spot: &Spot<'_>) -> Option<()> {
     read.into_iter().collect::<Option<Vec<()>>>().map(|_| ())
 }
 
-fn format_name<'c>(spot: &Spot<'c>) -> Option<&'c str> {
+pub(super) fn format_name<'c>(spot: &Spot<'c>) -> Option<&'c str> {
     let word = spot.text()?;
     if !format::ALL.contains(&word) {
         spot.not_one_of(word, &format::ALL);
@@ -142,11 +95,11 @@ fn number(spot: &Spot<'_>) -> Option<f64> {
     number
 }
 
-/// A violation: where below the value (`[2].name`), what is wrong, what to do.
-pub(super) type Violation = (String, String, Option<String>);
+/// What a value doesn't keep to: where below the value (`[2].name`), what is wrong, what to do.
+pub type Violation = (String, String, Option<String>);
 
-/// What of `schema` the value `json` doesn't keep to.
-pub(super) fn violations(schema: &Json, json: &Json) -> Vec<Violation> {
+/// What of `schema` (one that was checked) the value `json` doesn't keep to.
+pub fn violations(schema: &Json, json: &Json) -> Vec<Violation> {
     let (schema, value) = (serde_json::from_str(schema.as_str()), serde_json::from_str(json.as_str()));
     let (Ok(Value::Object(schema)), Ok(value)) = (schema, value) else { return Vec::new() };
     let mut found = Vec::new();
@@ -225,11 +178,20 @@ fn look_at_members(
                 found.push((
                     place,
                     "this is not expected here".to_owned(),
-                    Some(super::near(name, &known, "there are")),
+                    Some(near(name, &known, "there are")),
                 ));
             }
             None => {}
         }
+    }
+}
+
+/// What `word` may have been meant to be, of what is `known`.
+pub(super) fn near(word: &str, known: &[&str], all: &str) -> String {
+    match nearest(word, known.iter().copied()) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None if known.is_empty() => "none is declared".to_owned(),
+        None => format!("{all} {}", known.join(", ")),
     }
 }
 

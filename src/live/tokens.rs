@@ -8,6 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
+use super::definitions::Live;
+use super::source::unreadable;
 use crate::clock::{self, Millis};
 use crate::definition::Account;
 use crate::definition::integration::{Grant, GrantKind};
@@ -17,7 +19,6 @@ use crate::source::Http;
 use crate::source::grant;
 use crate::store::tokens::{KeptToken, RENEWAL_MAX, Refusal, Renewal, Renewed};
 use crate::store::{Store, StoreError};
-use crate::worker::live::{Live, unreadable};
 
 /// A token is renewed so long before it expires.
 const AHEAD: Duration = Duration::from_secs(60);
@@ -78,7 +79,7 @@ impl Tokens {
                         return Ok(Authorised { account: with(&account, own), generation });
                     }
                     // The token that the account was connected with serves as long as the source takes it.
-                    None if grant.kind == GrantKind::RefreshToken
+                    None if matches!(grant.kind, GrantKind::RefreshToken(_))
                         && account.credentials.contains_key("access_token") =>
                     {
                         return Ok(Authorised { account, generation });

@@ -1,0 +1,216 @@
+//! Requests for resources of unified models: made into requests for the integration's own, and the records of their
+//! pages into records of the model.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+
+use crate::aside::aside;
+use crate::definition::Account;
+use crate::definition::integration::Method;
+use crate::definition::unified::{LIMIT, Mapped, Mapping, REMOTE_QUERY};
+use crate::engine::budget::Room;
+use crate::engine::seam::{Cursor, FetchRequest, Page};
+use crate::expression::World;
+use crate::json::{self, Json};
+use crate::source::failure::Failure;
+
+/// What a record was made from.
+const REMOTE_DATA: &str = "remote_data";
+
+/// A mapping at work for one request.
+pub(super) struct Unified<'r> {
+    mapping: &'r Mapping,
+    asked: &'r FetchRequest,
+    account: &'r Account,
+    /// The request for the integration's own method.
+    pub(super) request: FetchRequest,
+}
+
+impl<'r> Unified<'r> {
+    /// What `asked` is by `mapping`, which leads to `method`.
+    ///
+    /// # Errors
+    /// When an expression of the mapping fails, or the query has what it doesn't take.
+    pub(super) fn of(
+        mapping: &'r Mapping,
+        asked: &'r FetchRequest,
+        account: &'r Account,
+    ) -> Result<Self, Failure> {
+        check_query(mapping, &asked.query)?;
+        let input = Input { asked, account, query: &asked.query, own: None };
+        let make = |mapped: &Option<Mapped>, what| {
+            let Some(mapped) = mapped else { return Ok(None) };
+            let made = input.evaluate(mapped, None, 0).map_err(|error| failed(what, &error))?;
+            match made {
+                Some(made) if made.as_str().starts_with('{') => Ok(Some(made)),
+                None => Ok(None),
+                Some(_) => Err(failed(what, "it gave something else than an object")),
+            }
+        };
+        let query = make(&mapping.query, "query_mapping")?.unwrap_or_else(Json::empty_object);
+        let query = match asked.query.get(&[REMOTE_QUERY]) {
+            Some(more) => json::merged(query.as_str(), more.as_str()),
+            None => query,
+        };
+        let body = make(&mapping.body, "request_body_mapping")?;
+        let request = FetchRequest {
+            resource: mapping.resource.clone(),
+            method: mapping.method.clone(),
+            query,
+            body: if mapping.body.is_some() { body } else { asked.body.clone() },
+            page_size: asked.page_size.or_else(|| page_size(mapping, &asked.query)),
+            ..asked.clone()
+        };
+        Ok(Self { mapping, asked, account, request })
+    }
+
+    /// The page with the model's records in place of the source's. One that the mapping makes nothing of is left out.
+    ///
+    /// # Errors
+    /// When the mapping fails for a record, makes something else than an object of it, or there is no room for them.
+    pub(super) fn page(&self, page: Page, bytes_max: usize, room: &Room) -> Result<Page, Mistake> {
+        let Some(mapped) = &self.mapping.response else { return Ok(page) };
+        let made = aside(|| self.records(mapped, &page, bytes_max));
+        let next = page.next.clone();
+        let body = made.map_err(|failure| Mistake { failure, next: next.clone() })?;
+        if !room.grow(body.len() + page.body.len()) {
+            return Err(Mistake { failure: Failure::no_room(), next });
+        }
+        let records = json::elements(&body)
+            .map_err(|error| Mistake { failure: failed("response_mapping", &error.to_string()), next })?;
+        Ok(Page { body: Bytes::from(body), records, ..page })
+    }
+
+    /// The model's records, as one list.
+    fn records(&self, mapped: &Mapped, page: &Page, bytes_max: usize) -> Result<String, Failure> {
+        let input = Input {
+            asked: self.asked,
+            account: self.account,
+            query: &self.request.query,
+            own: self.request.body.as_ref(),
+        };
+        if self.mapping.whole_page {
+            let all = (0..page.records.len()).map(|at| page.record(at)).collect::<Vec<_>>().join(",");
+            let made = input.evaluate(mapped, Some(&format!("[{all}]")), 0);
+            let made = made.map_err(|error| failed("response_mapping", &error))?;
+            return match made {
+                None => Ok("[]".to_owned()),
+                Some(made) if made.as_str().starts_with('[') => Ok(made.as_str().to_owned()),
+                Some(made) if made.as_str().starts_with('{') => Ok(format!("[{made}]")),
+                Some(_) => Err(failed("response_mapping", "it gave something else than a list of objects")),
+            };
+        }
+        let mut list = "[".to_owned();
+        for at in 0..page.records.len() {
+            let record = page.record(at);
+            let name = || format!("response_mapping of record {at} of the page");
+            let made = input.evaluate(mapped, Some(record), at).map_err(|error| failed(&name(), &error))?;
+            let Some(made) = made.filter(|made| made.as_str() != "null") else { continue };
+            let Some(open) = made.as_str().strip_suffix('}').filter(|text| text.starts_with('{')) else {
+                return Err(failed(&name(), "it gave something else than an object"));
+            };
+            let separator = if list.len() > 1 { "," } else { "" };
+            list += separator;
+            list += open;
+            if self.asked.with_remote_data && made.get(&[REMOTE_DATA]).is_none() {
+                let separator = if open.len() > 1 { "," } else { "" };
+                // Formatting into a text can't fail.
+                let _ = write!(list, "{separator}\"{REMOTE_DATA}\":{record}");
+            }
+            list.push('}');
+            if list.len() > bytes_max {
+                let what = format!(
+                    "the page's records are longer than {bytes_max} bytes when they are mapped; ask for smaller pages, or raise \
+                     the method's page_bytes_max and the setting limits.page_bytes_max"
+                );
+                return Err(Failure::permanent("page_too_large", what));
+            }
+        }
+        list.push(']');
+        Ok(list)
+    }
+}
+
+/// Why a page could not be mapped, and where the list goes on without it.
+pub(super) struct Mistake {
+    pub(super) failure: Failure,
+    pub(super) next: Option<Cursor>,
+}
+
+/// How many records a page should have: what `query` asks for, in the words of the method's pagination.
+pub(super) fn with_page_size<'r>(method: &Method, request: &'r FetchRequest) -> Cow<'r, FetchRequest> {
+    let mut request = Cow::Borrowed(request);
+    if let (Some(size), Some(limit)) = (request.page_size, method.pagination.limit()) {
+        let size = size.clamp(1, limit.value).to_string();
+        let own = Json::parse(&format!("{{{}:{size}}}", Json::string(&limit.param)));
+        if let Ok(own) = own {
+            request.to_mut().query = json::merged(request.query.as_str(), own.as_str());
+        }
+    }
+    request
+}
+
+/// What expressions see.
+struct Input<'i> {
+    asked: &'i FetchRequest,
+    account: &'i Account,
+    /// As it was asked, or as it was sent.
+    query: &'i Json,
+    /// The body as it was sent.
+    own: Option<&'i Json>,
+}
+
+impl Input<'_> {
+    fn evaluate(&self, mapped: &Mapped, response: Option<&str>, at: usize) -> Result<Option<Json>, String> {
+        let expression = &mapped.expression;
+        let id = self.asked.id.as_deref().map(Json::string);
+        let body = self.own.or(self.asked.body.as_ref());
+        let members = [
+            ("response", response),
+            ("query", Some(self.query.as_str())),
+            ("rawQuery", Some(self.asked.query.as_str())),
+            ("context", Some(self.account.context.as_str())),
+            ("id", id.as_ref().map(Json::as_str)),
+            ("body", body.map(Json::as_str)),
+        ];
+        let mut text = "{".to_owned();
+        for (name, value) in members {
+            // What it doesn't read need not be copied for each record.
+            if let Some(value) = value.filter(|_| expression.may_read(name)) {
+                let separator = if text.len() > 1 { "," } else { "" };
+                // Formatting into a text can't fail.
+                let _ = write!(text, "{separator}\"{name}\":{value}");
+            }
+        }
+        text.push('}');
+        let input = Json::parse(&text).map_err(|error| error.to_string())?;
+        let world = World { now: self.asked.now, seed: at as u64 };
+        expression.evaluate(&input, &world).map_err(|error| error.message)
+    }
+}
+
+/// What the query says of the page's size, unless that is the mapping's business.
+fn page_size(mapping: &Mapping, query: &Json) -> Option<u64> {
+    mapping.filters().filter(|known| !known.iter().any(|name| name == LIMIT))?;
+    query.get(&[LIMIT])?.to_text().parse().ok()
+}
+
+/// A filter that the mapping passes over would be a list that nobody asked for.
+fn check_query(mapping: &Mapping, query: &Json) -> Result<(), Failure> {
+    let value = serde_json::from_str(query.as_str()).unwrap_or_default();
+    let Some(path) = mapping.passed_over(&value) else { return Ok(()) };
+    let takes: Vec<String> = mapping.takes().into_iter().flatten().map(|path| path.join(".")).collect();
+    let takes = if takes.is_empty() { "nothing".to_owned() } else { takes.join(", ") };
+    let what = format!(
+        "the mapping takes no {} (it takes {takes}); add it to query_mapping, or write the source's own parameters in \
+         {REMOTE_QUERY}",
+        path.join(".")
+    );
+    Err(Failure::permanent("unmapped_query", what))
+}
+
+fn failed(what: &str, error: &str) -> Failure {
+    Failure::permanent("mapping_failed", format!("{what}: {error}; mend the mapping"))
+}
