@@ -10,7 +10,7 @@ use super::commit::{Edit, commit};
 use super::definitions::missing;
 use super::error::{Answer, ApiError, reply};
 use super::request::Query;
-use crate::definition::{Checked, Document, Kind};
+use crate::definition::{Checked, Document, Kind, UnifiedModel};
 use crate::id::RunId;
 use crate::run::RunRequest;
 
@@ -92,7 +92,14 @@ pub(super) fn check_references(after: &[Document], deleted: &[(Kind, String)]) -
 /// What a definition refers to.
 fn references(checked: &Checked) -> Vec<(Kind, &str)> {
     match checked {
-        Checked::UnifiedModel(_) | Checked::Integration(_) | Checked::Webhook(_) => vec![],
+        Checked::UnifiedModel(_) | Checked::Webhook(_) => vec![],
+        // Those that are there already stay there.
+        Checked::Integration(integration) => {
+            let models = integration.unified.keys().filter_map(|name| Some(name.split_once('/')?.0));
+            let built_in = UnifiedModel::built_in();
+            let own = models.filter(|name| built_in.iter().all(|model| model.name != *name));
+            own.map(|name| (Kind::UnifiedModel, name)).collect()
+        }
         Checked::Account(account) => vec![(Kind::Integration, account.integration.as_str())],
         Checked::SyncJob(job) => {
             let integration = job.integration.iter().map(|name| (Kind::Integration, name.as_str()));

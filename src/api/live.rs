@@ -44,6 +44,10 @@ impl Target {
             Self::Proxy(resource) | Self::Unified(resource) => resource,
         }
     }
+
+    fn is_unified(&self) -> bool {
+        matches!(self, Self::Unified(_))
+    }
 }
 
 pub(super) async fn proxy_list(
@@ -137,13 +141,13 @@ async fn serve(api: &Api, target: &Target, last: Option<String>, request: Reques
     let reads = shape == Shape::List || method == "get";
     let fetch = FetchRequest {
         id,
-        query: asked.query.clone(),
+        query: asked.query_for(target.is_unified()),
         body: request.body.json()?,
         cursor,
         attempts: Some(if reads { ATTEMPTS } else { 1 }),
         timeout: None,
-        page_size: asked.limit,
-        with_remote_data: !asked.without_remote_data,
+        page_size: asked.limit.filter(|_| matches!(target, Target::Proxy(_))),
+        format: asked.format,
         ..FetchRequest::first(target.resource(), &method, now)
     };
     let page = ask(api, &account, &fetch, generation).await?;

@@ -90,7 +90,9 @@ impl Set<'_> {
         problems_of(document, |root| match checked {
             Checked::Webhook(_) => {}
             Checked::UnifiedModel(_) => self.model(root, document),
-            Checked::Integration(integration) => self.mappings(root, integration),
+            Checked::Integration(integration) => self.known(root, integration, None, |model, resource| {
+                ["unified", model, resource].map(str::to_owned).to_vec()
+            }),
             Checked::Account(account) => self.account(root, account),
             Checked::SyncJob(job) => self.job(root, job),
             Checked::Trigger(trigger) => self.trigger(root, trigger),
@@ -142,6 +144,8 @@ impl Set<'_> {
             };
             if let Some(mapping) = integration.mapping(&node.resource, &node.method) {
                 check_filters(root, &place("query"), mapping, &node.query);
+                let param = node.incremental.as_ref().map(|incremental| incremental.param.clone());
+                check_param(root, &place("incremental"), mapping, param.unwrap_or_default());
             }
             let needs_id = method.path.required_paths().contains(&vec!["id".to_owned()]);
             if needs_id && node.id.is_none() {
@@ -236,22 +240,33 @@ impl Set<'_> {
         Some(laid.map_or(Cow::Borrowed(own), Cow::Owned))
     }
 
-    /// Whether an integration's mappings are of models that there are.
-    fn mappings(&self, root: &Spot<'_>, integration: &Integration) {
+    /// Whether mappings are of models that there are; those of `before` are somebody else's business. `place` is where in the
+    /// document the mappings of model and resource stand.
+    fn known(
+        &self,
+        root: &Spot<'_>,
+        integration: &Integration,
+        before: Option<&Integration>,
+        place: impl Fn(&str, &str) -> Vec<String>,
+    ) {
         let models = UnifiedModel::all(self.documents.iter());
-        for name in integration.unified.keys() {
+        let own = integration
+            .unified
+            .keys()
+            .filter(|name| before.is_none_or(|before| !before.unified.contains_key(*name)));
+        for name in own {
             let Some((model, resource)) = name.split_once('/') else { continue };
-            let place = ["unified", model].map(str::to_owned);
             match models.get(model) {
                 None if self.elsewhere == Elsewhere::Perhaps => {}
                 None => {
                     let hint = hint(model, models.keys().map(String::as_str));
-                    root.problem_at(&place, &format!("there is no unified model {model:?}"), Some(&hint));
+                    let message = format!("there is no unified model {model:?}");
+                    root.problem_at(&place(model, resource), &message, Some(&hint));
                 }
                 Some(known) if !known.resources.contains_key(resource) => {
-                    let place = ["unified", model, resource].map(str::to_owned);
                     let hint = hint(resource, known.resources.keys().map(String::as_str));
-                    root.problem_at(&place, &format!("the model has no resource {resource:?}"), Some(&hint));
+                    let message = format!("the model has no resource {resource:?}");
+                    root.problem_at(&place(model, resource), &message, Some(&hint));
                 }
                 Some(_) => {}
             }
@@ -263,13 +278,19 @@ impl Set<'_> {
         let mappings = document.body.get("mappings").and_then(serde_json::Value::as_object);
         for name in mappings.into_iter().flat_map(|all| all.keys()) {
             self.exists_at(root, &["mappings".to_owned(), name.clone()], Kind::Integration, name);
-            let (Some(own), Some(_)) = (self.document(Kind::Integration, name), self.integration(name))
+            let (Some(own), Some(base)) = (self.document(Kind::Integration, name), self.integration(name))
             else {
                 continue;
             };
-            if let Some(laid) = unified::layered(own, [document], None) {
-                let prefix = format!("mappings.{name}");
-                report(root, unified::problems(&laid, &prefix, Some(&document.id)));
+            let Some(laid) = unified::layered(own, [document], None) else { continue };
+            match Integration::from_document(&laid) {
+                Err(problems) => {
+                    let prefix = format!("mappings.{name}");
+                    report(root, unified::placed(problems, &prefix, Some(&document.id)));
+                }
+                Ok(laid) => self.known(root, &laid, Some(base), |_, resource| {
+                    ["mappings", name, resource].map(str::to_owned).to_vec()
+                }),
             }
         }
     }
@@ -278,12 +299,17 @@ impl Set<'_> {
     fn account_layer(&self, root: &Spot<'_>, account: &Account) {
         let name = account.integration.as_str();
         let Some(changes) = &account.unified_override else { return };
-        let (Some(own), Some(_)) = (self.document(Kind::Integration, name), self.environments(name)) else {
+        let (Some(own), Some(base)) = (self.document(Kind::Integration, name), self.environments(name))
+        else {
             return;
         };
         let changes = serde_json::from_str(changes.as_str()).unwrap_or_default();
-        if let Some(laid) = unified::layered(own, self.documents, Some(&changes)) {
-            report(root, unified::problems(&laid, "unified_model_override", None));
+        let Some(laid) = unified::layered(own, self.documents, Some(&changes)) else { return };
+        match Integration::from_document(&laid) {
+            Err(problems) => report(root, unified::placed(problems, "unified_model_override", None)),
+            Ok(laid) => self.known(root, &laid, Some(&base), |model, resource| {
+                ["unified_model_override", model, resource].map(str::to_owned).to_vec()
+            }),
         }
     }
 
@@ -330,6 +356,19 @@ fn check_filters(root: &Spot<'_>, place: &[String], mapping: &Mapping, query: &I
     let hint = format!("{hint}; the source's own parameters go under {}", unified::REMOTE_QUERY);
     let place: Vec<String> = place.iter().cloned().chain(path).collect();
     root.problem_at(&place, &format!("the mapping takes no {name:?}"), Some(&hint));
+}
+
+/// Reports an `incremental.param` that the mapping passes over.
+fn check_param(root: &Spot<'_>, place: &[String], mapping: &Mapping, param: Vec<String>) {
+    let one = |inner, name: &String| serde_json::json!({ name.as_str(): inner });
+    let query = param.iter().rev().fold(serde_json::json!(""), one);
+    if !param.is_empty() && mapping.passed_over(&query).is_some() {
+        let message = format!("the mapping takes no {:?}", param.join("."));
+        let known: Vec<String> = mapping.takes().into_iter().flatten().map(|path| path.join(".")).collect();
+        let hint = hint(&param.join("."), known.iter().map(String::as_str));
+        let place: Vec<String> = place.iter().cloned().chain(["param".to_owned()]).collect();
+        root.problem_at(&place, &message, Some(&hint));
+    }
 }
 
 /// Problems that a layer causes, at their place in its document.

@@ -13,6 +13,7 @@ use super::checkpoint::Checkpoint;
 pub use super::cursor::Cursor;
 use super::transition::{Changes, Gate, Park, Recall, Remember, Remembered};
 use crate::clock::Millis;
+use crate::definition::job::ResponseFormat;
 use crate::definition::webhook::EventType;
 use crate::id::{AccountId, RunId, WebhookId};
 use crate::json::Json;
@@ -40,8 +41,8 @@ pub struct FetchRequest {
     pub timeout: Option<Duration>,
     /// How many records a page should have, where the source can be asked for a number of them.
     pub page_size: Option<u64>,
-    /// Whether records of a unified model carry what they were made from.
-    pub with_remote_data: bool,
+    /// In which shape records of a unified model are wanted.
+    pub format: ResponseFormat,
     /// The time that the expressions of a mapping see. It is the same for the same page, however often it is fetched.
     pub now: Millis,
 }
@@ -60,7 +61,7 @@ impl FetchRequest {
             attempts: None,
             timeout: None,
             page_size: None,
-            with_remote_data: true,
+            format: ResponseFormat::Unified,
             now,
         }
     }

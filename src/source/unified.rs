@@ -3,16 +3,18 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use bytes::Bytes;
 
 use crate::aside::aside;
 use crate::definition::Account;
 use crate::definition::integration::Method;
+use crate::definition::job::ResponseFormat;
 use crate::definition::unified::{LIMIT, Mapped, Mapping, REMOTE_QUERY};
 use crate::engine::budget::Room;
 use crate::engine::seam::{Cursor, FetchRequest, Page};
-use crate::expression::World;
+use crate::expression::{Expression, World};
 use crate::json::{self, Json};
 use crate::source::failure::Failure;
 
@@ -42,7 +44,7 @@ impl<'r> Unified<'r> {
         let input = Input { asked, account, query: &asked.query, own: None };
         let make = |mapped: &Option<Mapped>, what| {
             let Some(mapped) = mapped else { return Ok(None) };
-            let made = input.evaluate(mapped, None, 0).map_err(|error| failed(what, &error))?;
+            let made = input.evaluate(&mapped.expression, None, 0).map_err(|error| failed(what, &error))?;
             match made {
                 Some(made) if made.as_str().starts_with('{') => Ok(Some(made)),
                 None => Ok(None),
@@ -66,71 +68,117 @@ impl<'r> Unified<'r> {
         Ok(Self { mapping, asked, account, request })
     }
 
-    /// The page with the model's records in place of the source's. One that the mapping makes nothing of is left out.
+    /// The page with the model's records in place of the source's. What the filter doesn't want, and what the mapping makes
+    /// nothing of, is left out.
     ///
     /// # Errors
     /// When the mapping fails for a record, makes something else than an object of it, or there is no room for them.
     pub(super) fn page(&self, page: Page, bytes_max: usize, room: &Room) -> Result<Page, Mistake> {
-        let Some(mapped) = &self.mapping.response else { return Ok(page) };
-        let made = aside(|| self.records(mapped, &page, bytes_max));
         let next = page.next.clone();
-        let body = made.map_err(|failure| Mistake { failure, next: next.clone() })?;
-        if !room.grow(body.len() + page.body.len()) {
+        let made = aside(|| self.mapped(page, bytes_max));
+        let page = made.map_err(|failure| Mistake { failure, next: next.clone() })?;
+        if !room.grow(page.body.len()) {
             return Err(Mistake { failure: Failure::no_room(), next });
         }
-        let records = json::elements(&body)
-            .map_err(|error| Mistake { failure: failed("response_mapping", &error.to_string()), next })?;
-        Ok(Page { body: Bytes::from(body), records, ..page })
+        Ok(page)
     }
 
-    /// The model's records, as one list.
-    fn records(&self, mapped: &Mapped, page: &Page, bytes_max: usize) -> Result<String, Failure> {
+    fn mapped(&self, mut page: Page, bytes_max: usize) -> Result<Page, Failure> {
         let input = Input {
             asked: self.asked,
             account: self.account,
             query: &self.request.query,
             own: self.request.body.as_ref(),
         };
-        if self.mapping.whole_page {
-            let all = (0..page.records.len()).map(|at| page.record(at)).collect::<Vec<_>>().join(",");
-            let made = input.evaluate(mapped, Some(&format!("[{all}]")), 0);
-            let made = made.map_err(|error| failed("response_mapping", &error))?;
-            return match made {
-                None => Ok("[]".to_owned()),
-                Some(made) if made.as_str().starts_with('[') => Ok(made.as_str().to_owned()),
-                Some(made) if made.as_str().starts_with('{') => Ok(format!("[{made}]")),
-                Some(_) => Err(failed("response_mapping", "it gave something else than a list of objects")),
-            };
+        if let Some(filter) = &self.mapping.filter {
+            page.records = wanted(filter, &input, &page)?;
         }
-        let mut list = "[".to_owned();
-        for at in 0..page.records.len() {
-            let record = page.record(at);
-            let name = || format!("response_mapping of record {at} of the page");
-            let made = input.evaluate(mapped, Some(record), at).map_err(|error| failed(&name(), &error))?;
-            let Some(made) = made.filter(|made| made.as_str() != "null") else { continue };
-            let Some(open) = made.as_str().strip_suffix('}').filter(|text| text.starts_with('{')) else {
-                return Err(failed(&name(), "it gave something else than an object"));
-            };
-            let separator = if list.len() > 1 { "," } else { "" };
-            list += separator;
-            list += open;
-            if self.asked.with_remote_data && made.get(&[REMOTE_DATA]).is_none() {
-                let separator = if open.len() > 1 { "," } else { "" };
-                // Formatting into a text can't fail.
-                let _ = write!(list, "{separator}\"{REMOTE_DATA}\":{record}");
+        let Some(mapped) = &self.mapping.response else { return Ok(page) };
+        let body = match (self.mapping.whole_page, self.asked.format) {
+            // Such a page doesn't say which of its records was made of which.
+            (true, ResponseFormat::Raw) => return Ok(page),
+            (true, ResponseFormat::Unified | ResponseFormat::Normalized) => at_once(mapped, &input, &page)?,
+            (false, format) => {
+                one_by_one(mapped, &input, &page, format != ResponseFormat::Normalized, bytes_max)?
             }
-            list.push('}');
-            if list.len() > bytes_max {
-                let what = format!(
-                    "the page's records are longer than {bytes_max} bytes when they are mapped; ask for smaller pages, or raise \
-                     the method's page_bytes_max and the setting limits.page_bytes_max"
-                );
-                return Err(Failure::permanent("page_too_large", what));
-            }
+        };
+        if body.len() > bytes_max {
+            return Err(too_large(bytes_max));
         }
-        list.push(']');
-        Ok(list)
+        let records =
+            json::elements(&body).map_err(|error| failed("response_mapping", &error.to_string()))?;
+        Ok(Page { body: Bytes::from(body), records, ..page })
     }
+}
+
+/// The records for which `filter` is true.
+fn wanted(filter: &Expression, input: &Input<'_>, page: &Page) -> Result<Vec<Range<usize>>, Failure> {
+    let mut records = Vec::with_capacity(page.records.len());
+    for (at, range) in page.records.iter().enumerate() {
+        let value = input.evaluate(filter, Some(page.record(at)), at);
+        let value = value.map_err(|error| failed(&format!("response_filter of record {at}"), &error))?;
+        match value.as_ref().map(Json::as_str) {
+            Some("true") => records.push(range.clone()),
+            None | Some("false" | "null") => {}
+            Some(_) => return Err(failed("response_filter", "it gave something else than true or false")),
+        }
+    }
+    Ok(records)
+}
+
+/// What the mapping makes of all records together.
+fn at_once(mapped: &Mapped, input: &Input<'_>, page: &Page) -> Result<String, Failure> {
+    let all = (0..page.records.len()).map(|at| page.record(at)).collect::<Vec<_>>().join(",");
+    let made = input.evaluate(&mapped.expression, Some(&format!("[{all}]")), 0);
+    match made.map_err(|error| failed("response_mapping", &error))? {
+        None => Ok("[]".to_owned()),
+        Some(made) if made.as_str().starts_with('[') => Ok(made.as_str().to_owned()),
+        Some(made) if made.as_str().starts_with('{') => Ok(format!("[{made}]")),
+        Some(_) => Err(failed("response_mapping", "it gave something else than a list of objects")),
+    }
+}
+
+/// What it makes of each.
+fn one_by_one(
+    mapped: &Mapped,
+    input: &Input<'_>,
+    page: &Page,
+    with_remote_data: bool,
+    bytes_max: usize,
+) -> Result<String, Failure> {
+    let mut list = "[".to_owned();
+    for at in 0..page.records.len() {
+        let record = page.record(at);
+        let name = || format!("response_mapping of record {at} of the page");
+        let made = input.evaluate(&mapped.expression, Some(record), at);
+        let made = made.map_err(|error| failed(&name(), &error))?;
+        let Some(made) = made.filter(|made| made.as_str() != "null") else { continue };
+        let Some(open) = made.as_str().strip_suffix('}').filter(|text| text.starts_with('{')) else {
+            return Err(failed(&name(), "it gave something else than an object"));
+        };
+        let separator = if list.len() > 1 { "," } else { "" };
+        list += separator;
+        list += open;
+        if with_remote_data && made.get(&[REMOTE_DATA]).is_none() {
+            let separator = if open.len() > 1 { "," } else { "" };
+            // Formatting into a text can't fail.
+            let _ = write!(list, "{separator}\"{REMOTE_DATA}\":{record}");
+        }
+        list.push('}');
+        if list.len() > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+    }
+    list.push(']');
+    Ok(list)
+}
+
+fn too_large(bytes_max: usize) -> Failure {
+    let what = format!(
+        "the page's records are longer than {bytes_max} bytes when they are mapped; ask for smaller pages, or raise the \
+         method's page_bytes_max and the setting limits.page_bytes_max"
+    );
+    Failure::permanent("page_too_large", what)
 }
 
 /// Why a page could not be mapped, and where the list goes on without it.
@@ -163,8 +211,12 @@ struct Input<'i> {
 }
 
 impl Input<'_> {
-    fn evaluate(&self, mapped: &Mapped, response: Option<&str>, at: usize) -> Result<Option<Json>, String> {
-        let expression = &mapped.expression;
+    fn evaluate(
+        &self,
+        expression: &Expression,
+        response: Option<&str>,
+        at: usize,
+    ) -> Result<Option<Json>, String> {
         let id = self.asked.id.as_deref().map(Json::string);
         let body = self.own.or(self.asked.body.as_ref());
         let members = [

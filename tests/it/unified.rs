@@ -214,6 +214,14 @@ async fn runs_deliver_records_of_the_model() {
     cluster.api.apply(&[environment(), account("other", &changes)]).await;
     let layered = records(&cluster, "unified", "acme").await;
     assert_eq!((layered[1]["severity"].clone(), layered[1]["subject"].clone()), (json!("s2"), json!("T2")));
+    // Those for which the filter is false are left out, of a page that is mapped at once, too.
+    let whole = json!({ "ticketing": { "tickets": { "list": {
+        "response_filter": "response.state = 'done'", "response_mapping_method": "array",
+        "response_mapping": "response.{'id': $string(key)}" } } } });
+    cluster.api.apply(&[account("third", &whole)]).await;
+    let ids: Vec<Value> =
+        records(&cluster, "unified", "third").await.iter().map(|it| it["id"].clone()).collect();
+    assert_eq!(ids, ["3", "6", "9", "12", "15", "18", "21", "24"]);
     let own = records(&cluster, "unified", "other").await;
     assert_eq!(
         (own.len() as u64, own[0]["id"].clone(), own[0].get("subject")),
@@ -392,6 +400,25 @@ async fn mappings_that_do_not_fit_are_told_where_they_stand() {
         (
             account("acme", &json!({ "ticketing": { "tickets": { "list": { "resource": "isues" } } } })),
             ["unified_model_override.ticketing.tickets.list", "no resource"],
+        ),
+        (
+            account("acme", &json!({ "ticketin": { "tickets": { "list": { "resource": "issues" } } } })),
+            ["unified_model_override.ticketin.tickets", "did you mean"],
+        ),
+        (
+            job(
+                "bad",
+                json!([{ "resource": "ticketing/tickets", "query": { "updated_at": { "lt": "x" } } }]),
+            ),
+            ["resources[0].query.updated_at.lt", "takes no"],
+        ),
+        (
+            job(
+                "bad",
+                json!([{ "resource": "ticketing/tickets", "incremental": {
+                "cursor_field": "updated_at", "param": "created_at.gt" } }]),
+            ),
+            ["resources[0].incremental.param", "takes no"],
         ),
         (
             job("bad", json!([{ "resource": "ticketing/tickets", "query": { "priority": "high" } }])),

@@ -86,7 +86,10 @@ pub(super) fn failure(error: FetchError) -> ApiError {
     let of_client = own.filter(StatusCode::is_client_error);
     let is_remote = error.status.is_some();
     let (status, is_remote) = match error.kind {
-        FetchErrorKind::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, true),
+        // The declared budget is ours.
+        FetchErrorKind::RateLimited { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, error.error != "budget_used_up")
+        }
         FetchErrorKind::Unauthorized => (of_client.unwrap_or(StatusCode::UNAUTHORIZED), true),
         FetchErrorKind::CursorRefused => (of_client.unwrap_or(StatusCode::BAD_REQUEST), true),
         FetchErrorKind::Transient if error.error == "timeout" => (StatusCode::GATEWAY_TIMEOUT, true),

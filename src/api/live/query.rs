@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::api::error::ApiError;
+use crate::definition::job::ResponseFormat;
+use crate::definition::unified::LIMIT;
 use crate::id::AccountId;
-use crate::json::Json;
+use crate::json::{self, Json};
 
 /// The most parameters.
 const PARAMETERS_MAX: usize = 200;
@@ -19,7 +21,7 @@ pub(super) struct Asked {
     pub(super) cursor: Option<String>,
     /// Records a page.
     pub(super) limit: Option<u64>,
-    pub(super) without_remote_data: bool,
+    pub(super) format: ResponseFormat,
     /// Members that are left out of records.
     pub(super) without: BTreeSet<String>,
     /// All else.
@@ -29,7 +31,7 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) fn read(text: &str) -> Result<Self, ApiError> {
         let (mut account, mut cursor, mut limit) = (None, None, None);
-        let (mut without_remote_data, mut without) = (false, BTreeSet::new());
+        let (mut format, mut without) = (ResponseFormat::Unified, BTreeSet::new());
         let mut query = Value::Object(Map::new());
         for (index, (name, value)) in url::form_urlencoded::parse(text.as_bytes()).enumerate() {
             if index == PARAMETERS_MAX {
@@ -48,10 +50,12 @@ impl Asked {
                     limit = Some(number.ok_or_else(|| wrong("write a number from 1"))?);
                 }
                 "truto_ignore_remote_data" => {
-                    without_remote_data = value.parse().map_err(|_| wrong("write true or false"))?;
+                    if value.parse::<bool>().map_err(|_| wrong("write true or false"))? {
+                        format = ResponseFormat::Normalized;
+                    }
                 }
                 "truto_response_format" => match &*value {
-                    "normalized" => without_remote_data = true,
+                    "normalized" => format = ResponseFormat::Normalized,
                     "unified" => {}
                     _ => return Err(wrong("write unified or normalized")),
                 },
@@ -64,7 +68,17 @@ impl Asked {
         }
         let message = "integrated_account_id is missing: the account to ask with";
         let account = account.ok_or_else(|| ApiError::bad_request(message))?;
-        Ok(Self { account, cursor, limit, without_remote_data, without, query: Json::of(&query) })
+        Ok(Self { account, cursor, limit, format, without, query: Json::of(&query) })
+    }
+}
+
+impl Asked {
+    /// The query that goes on: a mapping may read the page's size as well.
+    pub(super) fn query_for(&self, is_unified: bool) -> Json {
+        match self.limit.filter(|_| is_unified) {
+            Some(limit) => json::merged(self.query.as_str(), &format!("{{\"{LIMIT}\":{limit}}}")),
+            None => self.query.clone(),
+        }
     }
 }
 
@@ -154,7 +168,7 @@ mod tests {
             (asked.account.as_str(), asked.cursor.as_deref(), asked.limit),
             ("acme", Some("x"), Some(7))
         );
-        assert!(asked.without_remote_data && asked.without.contains("b"));
+        assert!(asked.format == ResponseFormat::Normalized && asked.without.contains("b"));
         assert_eq!(asked.query.as_str(), r#"{"status":"open"}"#);
         assert!(Asked::read("status=open").is_err());
     }

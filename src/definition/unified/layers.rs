@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::definition::{Document, Integration, Kind, Problem};
+use crate::definition::{Document, Kind, Problem, Problems};
 
 /// `integration` with what the environment's models and the account change of its mappings; `None` when they change
 /// nothing. `changes` is the account's `unified_model_override`.
@@ -72,14 +72,13 @@ pub(in crate::definition) struct PlacedProblem {
     pub(in crate::definition) problem: Problem,
 }
 
-/// What is wrong with the mappings that come of laying a layer over `integration`, which is sound by itself; `prefix` is
-/// where in the layer's document the mappings of the model `model` (of any, when it is `None`) stand.
-pub(in crate::definition) fn problems(
-    laid: &Document,
+/// What is wrong with the mappings that come of laying a layer over a sound integration; `prefix` is where in the layer's
+/// document the mappings of the model `model` (of any, when it is `None`) stand.
+pub(in crate::definition) fn placed(
+    problems: Problems,
     prefix: &str,
     model: Option<&str>,
 ) -> Vec<PlacedProblem> {
-    let Err(problems) = Integration::from_document(laid) else { return Vec::new() };
     let below = |path: &str| {
         let path = path.strip_prefix("config.").unwrap_or(path).strip_prefix("unified")?;
         match model {

@@ -58,6 +58,8 @@ pub struct Mapping {
     /// Makes a record; sees `response`, `query` (as it was sent), `rawQuery` (as it was asked), `body`, `id` and
     /// `context`. Without it a record stays as it is.
     pub response: Option<Mapped>,
+    /// Which records are passed on: those for which it is true. Sees what `response` sees.
+    pub filter: Option<Expression>,
     /// Whether `response` is all records of the page at once, and the result a list of them.
     pub whole_page: bool,
 }
@@ -211,7 +213,8 @@ fn method(
         method: method?.unwrap_or(name).to_owned(),
         query: mapped(spot, written.query)?,
         body: mapped(spot, written.body)?,
-        response: mapped(spot, filtered(written.response, written.filter))?,
+        response: mapped(spot, written.response)?,
+        filter: written.filter,
         whole_page: written.whole_page.unwrap_or_default(),
     };
     let Some(resources) = resources else { return Some(mapping) };
@@ -289,8 +292,6 @@ enum Piece {
     Expression(Expression),
     Constant(Json),
     Members(Vec<(String, Piece)>),
-    /// Nothing unless this is true.
-    If(Expression, Box<Piece>),
 }
 
 impl Piece {
@@ -340,7 +341,6 @@ impl Piece {
             // On lines of its own: it may end with a comment.
             Self::Expression(expression) => format!("(\n{}\n)", expression.source()),
             Self::Constant(json) => json.as_str().to_owned(),
-            Self::If(expression, piece) => format!("(\n{}\n) ? {}", expression.source(), piece.source()),
             Self::Members(members) => {
                 let one =
                     |(name, piece): &(String, Self)| format!("{}: {}", Json::string(name), piece.source());
@@ -350,22 +350,11 @@ impl Piece {
     }
 }
 
-/// With records left out for which `filter` is not true.
-fn filtered(piece: Option<Piece>, filter: Option<Expression>) -> Option<Piece> {
-    let Some(filter) = filter else { return piece };
-    let whole = || Expression::parse("response").ok().map(Piece::Expression);
-    Some(Piece::If(filter, Box::new(piece.or_else(whole)?)))
-}
-
 fn mapped(spot: &Spot<'_>, piece: Option<Piece>) -> Option<Option<Mapped>> {
     let Some(piece) = piece else { return Some(None) };
-    let whole = match &piece {
-        Piece::If(_, inner) => inner,
-        Piece::Expression(_) | Piece::Constant(_) | Piece::Members(_) => &piece,
-    };
-    let members = match whole {
+    let members = match &piece {
         Piece::Members(members) => Some(members.iter().map(|(name, _)| name.clone()).collect()),
-        Piece::Expression(_) | Piece::Constant(_) | Piece::If(..) => None,
+        Piece::Expression(_) | Piece::Constant(_) => None,
     };
     match Expression::parse(&piece.source()) {
         Ok(expression) => Some(Some(Mapped { expression, members })),
@@ -391,6 +380,7 @@ mod tests {
             query: Some(Mapped { expression, members: None }),
             body: None,
             response: None,
+            filter: None,
             whole_page: false,
         };
         assert_eq!(mapping.filters().unwrap(), ["owner", "updated_at"]);

@@ -94,7 +94,8 @@ fn read(root: &Spot<'_>) -> Option<UnifiedModel> {
     let _ = fields.maybe("mappings", |spot| spot.entries());
     let name = fields.required("name").and_then(|spot| {
         let name = spot.text()?;
-        let plain = is_plain_name(name) && !name.contains('/');
+        // `/unified/meta/…` tells of models.
+        let plain = is_plain_name(name) && !name.contains('/') && name != "meta";
         if !plain {
             spot.problem("this is no name for a model", Some("use letters, digits, '_' and '-'"));
         }

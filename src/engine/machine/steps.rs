@@ -10,7 +10,7 @@ use super::pages::Arrival;
 use super::scope::View;
 use super::{Effect, Machine};
 use crate::clock::Millis;
-use crate::definition::job::{Input, Request, ResponseFormat};
+use crate::definition::job::{Input, Request};
 use crate::engine::batch::Batch;
 use crate::engine::checkpoint::{Cell, Closing, End, Frame};
 use crate::engine::context::Context;
@@ -379,7 +379,7 @@ impl Machine {
             attempts: request.attempts,
             timeout: request.timeout,
             page_size: None,
-            with_remote_data: request.response_format != ResponseFormat::Normalized,
+            format: request.response_format,
             now: self.checkpoint.progress.started_at.unwrap_or(self.run.request.created_at),
         })
     }

@@ -37,7 +37,11 @@ pub(super) const API: Api = Api {
             query: r#"{"organization_id": "1204619611402340", "updated_at": {"gt": "2026-01-01T12:00:00.000Z"}}"#,
             records: MANY - 12,
         },
-        List { resource: "ticketing/comments", query: r#"{"ticket_id": "1204619611402341"}"#, records: MANY },
+        List {
+            resource: "ticketing/comments",
+            query: r#"{"ticket_id": "1204619611402341"}"#,
+            records: MANY / 2,
+        },
         List { resource: "ticketing/users", query: "{}", records: MANY },
         List { resource: "ticketing/organizations", query: "{}", records: MANY },
         List { resource: "ticketing/tags", query: "{}", records: MANY },
