@@ -10,6 +10,7 @@
 
 mod apply;
 mod commit;
+mod connect;
 mod definitions;
 mod deletion;
 mod dry_run;

@@ -1,21 +1,23 @@
 //! What runs and live requests have in common: the definitions as they are now, and an account's way to its source, with
 //! access that is renewed and within what the source allows.
 //!
-//! [`definitions`] reads, [`tokens`] keeps access alive for all processes together, [`source`] asks. Nothing here knows
+//! [`definitions`] reads, [`tokens`] keeps access alive for all processes together, [`consent`] brings the
+//! first of it, [`source`] asks. Nothing here knows
 //! runs, queue or webhooks.
 
+mod consent;
 mod definitions;
 mod source;
 mod tokens;
 
 use std::sync::Arc;
 
-use crate::definition::Integration;
+use crate::definition::{Account, Integration};
 use crate::id::AccountId;
 use crate::seal::Sealer;
 use crate::source::Http;
-use crate::store::Store;
 use crate::store::definitions::Definitions;
+use crate::store::{Store, StoreError};
 
 pub(crate) use definitions::{Live, LiveError};
 pub(crate) use source::LiveSource;
@@ -28,13 +30,15 @@ pub struct Connections {
     http: Http,
     tokens: Tokens,
     store: Store,
+    sealer: Arc<Sealer>,
 }
 
 impl Connections {
     /// Connections of the accounts in `store`, over `http`.
     pub fn new(store: Store, sealer: Arc<Sealer>, http: Http) -> Self {
         let live = Live::new(Definitions::new(store.clone(), Arc::clone(&sealer)));
-        Self { live, http, tokens: Tokens::new(store.clone(), sealer), store }
+        let tokens = Tokens::new(store.clone(), Arc::clone(&sealer));
+        Self { live, http, tokens, store, sealer }
     }
 
     /// The definitions as they are now.
@@ -42,9 +46,17 @@ impl Connections {
         &self.live
     }
 
+    /// Why the source does not let `account` in any more; `None` as far as that is not known.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn refusal(&self, account: &Account) -> Result<Option<String>, StoreError> {
+        self.tokens.refused(account).await
+    }
+
     /// The source of `account`: by `integration`, or by its own as it is now.
     pub(crate) fn source(&self, integration: Option<Arc<Integration>>, account: AccountId) -> LiveSource {
-        let Self { live, http, tokens, store } = self.clone();
+        let Self { live, http, tokens, store, .. } = self.clone();
         LiveSource::new(live, integration, account, http, tokens, store)
     }
 }

@@ -13,7 +13,7 @@ use super::commit::{Edit, commit};
 use super::error::{Answer, ApiError, reply};
 use super::request::{Body, Query};
 use super::triggers;
-use crate::definition::{Document, Kind, Problems};
+use crate::definition::{Account, Document, Kind, Problems};
 use crate::store::definitions::Record;
 
 const LIMIT_DEFAULT: usize = 100;
@@ -189,20 +189,20 @@ async fn view(api: &Api, kind: Kind, id: &str, record: &Record) -> Result<Value,
     Ok(body)
 }
 
-/// Whether the source lets the account in, as far as that is known: not when it refused to renew the account's access and the
-/// account was not changed since.
+/// Whether the source lets the account in, as far as that is known: not when it refused to renew the account's access, and
+/// the account has the same credentials still.
 async fn add_access(
     api: &Api,
     id: &str,
     record: &Record,
     members: &mut Map<String, Value>,
 ) -> Result<(), ApiError> {
-    let Ok(account) = id.parse() else { return Ok(()) };
-    let refused = api.store().token(&account).await?.refused;
-    let refused = refused.filter(|refusal| refusal.at > record.updated_at);
+    let document = api.definitions().open(Kind::Account, id, record)?;
+    let Ok(account) = Account::from_document(&document) else { return Ok(()) };
+    let refused = api.0.connections.refusal(&account).await?;
     let status = if refused.is_some() { "needs_reauth" } else { "active" };
     members.insert("status".into(), status.into());
-    members.insert("last_error".into(), refused.map(|refusal| refusal.message).into());
+    members.insert("last_error".into(), refused.into());
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //!
 //! RapidBridge's paths, envelope and parameters. One cursor, sealed, so that it can be given back and nothing else.
 
-mod answer;
+pub(super) mod answer;
 mod query;
 
 use std::pin::Pin;

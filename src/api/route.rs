@@ -16,7 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use super::error::{Answer, ApiError, reply, shape};
 use super::{
-    Api, apply, definitions, deletion, dry_run, live, new_run, runs, state, token, triggers, unified,
+    Api, apply, connect, definitions, deletion, dry_run, live, new_run, runs, state, token, triggers, unified,
 };
 use crate::clock;
 use crate::definition::Kind;
@@ -37,6 +37,7 @@ pub(super) fn path(kind: Kind) -> &'static str {
 pub fn router(api: Api) -> Router {
     let mut behind_token = Router::new()
         .route("/apply", post(apply::apply))
+        .route("/integrated-account/{id}/connect", post(connect::connect))
         .route("/sync-job-cron-trigger/{id}/run", post(triggers::run_now))
         .route("/sync-job-cron-trigger/{id}/schedule", post(triggers::schedule))
         .route("/sync-job-run", get(runs::list).post(new_run::create))

@@ -16,7 +16,7 @@ use crate::definition::integration::{Grant, GrantKind};
 use crate::engine::seam::{FetchError, FetchErrorKind};
 use crate::seal::Sealer;
 use crate::source::Http;
-use crate::source::grant;
+use crate::source::grant::{self, Granted};
 use crate::store::tokens::{KeptToken, RENEWAL_MAX, Refusal, Renewal, Renewed};
 use crate::store::{Store, StoreError};
 
@@ -114,6 +114,40 @@ impl Tokens {
         Err(FetchError::new(FetchErrorKind::Transient, "token_request", what))
     }
 
+    /// Keeps the first tokens of an account, in place of those that there may be.
+    pub(super) async fn keep(&self, account: &Account, granted: &Granted) -> Result<(), FetchError> {
+        let sealed = self.seal(account, &self.sealed(account, granted, None))?;
+        let deadline = clock::monotonic() + RENEWAL_MAX + RENEWAL_MAX;
+        while clock::monotonic() < deadline {
+            let generation = self.store.token(&account.id).await.map_err(passing)?.generation;
+            match self.store.begin_renewal(&account.id, generation).await.map_err(passing)? {
+                Renewal::Done => {}
+                Renewal::Wait(most) => tokio::time::sleep(most.min(LOOK_EVERY)).await,
+                Renewal::Yours => {
+                    let tokens = Renewed::Tokens(&sealed);
+                    if self.store.end_renewal(&account.id, generation, tokens).await.map_err(passing)? {
+                        info!(account = account.id.as_str(), "account connected");
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        let what = "the account's access is being renewed and that does not come to an end".to_owned();
+        Err(FetchError::new(FetchErrorKind::Transient, "token_request", what))
+    }
+
+    /// What is kept of `granted`; `before` is the refresh token that it was made with, which may go on.
+    fn sealed(&self, account: &Account, granted: &Granted, before: Option<String>) -> Sealed {
+        let now = clock::now();
+        let text = |secret: &SecretString| secret.expose_secret().to_owned();
+        Sealed {
+            of: self.fingerprint(account),
+            access_token: text(&granted.access_token),
+            refresh_token: granted.refresh_token.as_ref().map(text).or(before),
+            renew_at: granted.expires_in.map(|lasts| now.plus(lasts - AHEAD.min(lasts / 10))),
+        }
+    }
+
     async fn renew(
         &self,
         http: &Http,
@@ -134,16 +168,8 @@ impl Tokens {
                 return Err(error);
             }
         };
-        let now = clock::now();
-        let text = |secret: &SecretString| secret.expose_secret().to_owned();
         let before = own.and_then(|own| own.refresh_token);
-        let sealed = Sealed {
-            of: self.fingerprint(account),
-            access_token: text(&granted.access_token),
-            refresh_token: granted.refresh_token.as_ref().map(text).or(before),
-            renew_at: granted.expires_in.map(|lasts| now.plus(lasts - AHEAD.min(lasts / 10))),
-        };
-        let sealed = self.seal(account, &sealed)?;
+        let sealed = self.seal(account, &self.sealed(account, &granted, before))?;
         let deadline = clock::monotonic() + RENEWAL_MAX;
         while let Err(error) = self.store.end_renewal(&account.id, generation, Renewed::Tokens(&sealed)).await
         {
@@ -176,6 +202,12 @@ impl Tokens {
         self.sealer.seal(&self.purpose(account), &plain).map_err(|error| broken(error.to_string()))
     }
 
+    /// Why the source refused to renew the access of `account` as it is now, if it did.
+    pub(super) async fn refused(&self, account: &Account) -> Result<Option<String>, StoreError> {
+        let kept = self.store.token(&account.id).await?;
+        Ok(self.refusal(account, &kept))
+    }
+
     /// Why the source refused to renew, if that was said of what the account has now.
     fn refusal(&self, account: &Account, kept: &KeptToken) -> Option<String> {
         let refusal = kept.refused.as_ref().filter(|refusal| self.is_of(account, &refusal.of))?;
@@ -195,16 +227,18 @@ impl Tokens {
     }
 }
 
-/// What an account was connected with, and has anew when it is connected again: its refresh token, or the client's
-/// credentials where it has none. Each with its length, so that no two look the same.
+/// What an account was connected with, and has anew when it is connected again: its refresh token, or all else where it
+/// has none. Each with its length, so that no two look the same.
 fn credentials(account: &Account) -> zeroize::Zeroizing<Vec<u8>> {
     let mut all = zeroize::Zeroizing::new(Vec::new());
-    let of_client: &[&str] = &["client_id", "client_secret"];
     let by_refresh = account.credentials.contains_key("refresh_token");
-    for name in if by_refresh { &["refresh_token"] } else { of_client } {
-        let text = account.credentials.get(*name).map_or("", |secret| secret.expose_secret());
-        all.extend_from_slice(&text.len().to_le_bytes());
-        all.extend_from_slice(text.as_bytes());
+    // An access token may be among them as a first one, and is no part of what makes others.
+    let counts = |name: &str| if by_refresh { name == "refresh_token" } else { name != "access_token" };
+    for (name, secret) in account.credentials.iter().filter(|(name, _)| counts(name)) {
+        for text in [name.as_str(), secret.expose_secret()] {
+            all.extend_from_slice(&text.len().to_le_bytes());
+            all.extend_from_slice(text.as_bytes());
+        }
     }
     all
 }

@@ -80,10 +80,15 @@ pub async fn renew(http: &Http, grant: &Grant, account: &Account) -> Result<Gran
     let mut secrets = Secrets::of(account);
     let granted = match &grant.kind {
         GrantKind::RefreshToken(_) => {
-            let mut form = Vec::new();
-            form.extend(
-                credential(account, "refresh_token").map(|token| ("refresh_token".to_owned(), token)),
-            );
+            let Some(token) = credential(account, "refresh_token") else {
+                let id = account.id.as_str();
+                let what = format!(
+                    "nobody let account {id:?} in yet, or its access is not renewed: it has no refresh token; run \
+                     `rapidbridge connect {id}`"
+                );
+                return Err(FetchError::new(FetchErrorKind::Unauthorized, NEEDS_REAUTH, what));
+            };
+            let form = vec![("refresh_token".to_owned(), token)];
             exchange(http, grant, account, form, &mut secrets).await
         }
         GrantKind::ClientCredentials => exchange(http, grant, account, Vec::new(), &mut secrets).await,

@@ -12,6 +12,7 @@ mod validate;
 mod bytes;
 mod catalogue;
 mod check;
+mod connect;
 mod contract;
 mod drain;
 mod dry_run;

@@ -19,7 +19,7 @@ use rapidbridge::redis_server::{Options, RedisServer, Search};
 use tokio::time::{Instant, sleep};
 
 pub(crate) use api::{Api, Run};
-pub(crate) use cluster::{Cluster, SEAL_KEY, Setup};
+pub(crate) use cluster::{Cluster, SEAL_KEY, Setup, TOKEN};
 pub(crate) use verdict::{Expected, judge};
 
 /// How long anything may take before a test gives up: far longer than it takes on two busy cores.

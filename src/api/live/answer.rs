@@ -81,7 +81,7 @@ pub(super) fn limited(account: &AccountId, wait: Duration) -> ApiError {
 }
 
 /// What the source said, or why it could not be asked. Its own status where that says what went wrong.
-pub(super) fn failure(error: FetchError) -> ApiError {
+pub(in crate::api) fn failure(error: FetchError) -> ApiError {
     let own = error.status.and_then(|status| StatusCode::from_u16(status).ok());
     let of_client = own.filter(StatusCode::is_client_error);
     let is_remote = error.status.is_some();

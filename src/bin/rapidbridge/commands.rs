@@ -8,7 +8,9 @@ use url::Url;
 
 use crate::client::Client;
 use crate::state::StateCommand;
-use crate::{apply, check, definitions, demo, dev, dry_run, lint, playground, run, runs, serve, validate};
+use crate::{
+    apply, check, connect, definitions, demo, dev, dry_run, lint, playground, run, runs, serve, validate,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -77,6 +79,8 @@ pub(crate) enum Command {
     /// Integrations: what their declarations do with a real API
     #[command(subcommand)]
     Integration(IntegrationCommand),
+    /// Let an account in at its source (OAuth 2), in the browser; its tokens are kept by the server
+    Connect(connect::Options),
     /// Show what a sync job would do: real requests to the source, nothing delivered, nothing remembered
     DryRun(dry_run::Options),
     /// Start a run of a sync job now
@@ -193,6 +197,7 @@ mod tests {
             "validate x.yaml folder",
             "integration lint x.yaml",
             "integration check x.yaml --resource r --method list --query a=1 --pages 2",
+            "connect acme --port 8085 --no-browser",
             "run --job j --account a --webhook w --arg x=1 --watch",
             "runs --status failed --limit 5",
             "show r",

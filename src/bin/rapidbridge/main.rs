@@ -4,6 +4,7 @@ mod apply;
 mod check;
 mod client;
 mod commands;
+mod connect;
 mod definitions;
 mod demo;
 mod dev;
@@ -59,6 +60,7 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
             run::trigger(&remote.client()?, &trigger, watch).await
         }
         Command::State(command) => state::run(&remote.client()?, command).await,
+        Command::Connect(options) => connect::run(&remote.client()?, options).await,
         Command::Delete(options) => definitions::delete(&remote.client()?, options).await,
         Command::Dev(options) => dev::run(options).await,
         Command::Demo(options) => demo::run(options).await.map(|()| ExitCode::SUCCESS),

@@ -119,7 +119,7 @@ impl Grant {
         let has = |name: &str| account.credentials.contains_key(name);
         match &self.kind {
             GrantKind::RefreshToken(authorize) => {
-                has("client_id") && (has("refresh_token") || (authorize.is_some() && !has("access_token")))
+                has("client_id") && (has("refresh_token") || authorize.is_some())
             }
             GrantKind::ClientCredentials => has("client_id") && has("client_secret"),
             // What it needs its own placeholders say.
