@@ -2,7 +2,7 @@
 //!
 //! A request goes this way: `request` composes it (`scope`, `params`, `address`, `authorization`,
 //! `pagination`), `exchange` sends it, `body` reads the answer up to a limit, `page` and `decode` find the
-//! records in it as slices (`select`; `lines` makes JSON of other formats), and `pagination` tells the next page. An
+//! records in it as slices (`select`; `lines` and `xml` make JSON of other formats), and `pagination` tells the next page. An
 //! answer that is no page is judged by `status` and `rate_limit`, and any answer by what the API tells itself (`told`). This file tries again, and makes of the last `failure` what the
 //! engine gets, cleaned by `secrets`.
 //!
@@ -31,6 +31,7 @@ mod status;
 mod told;
 mod unified;
 pub mod witness;
+mod xml;
 
 #[cfg(test)]
 mod testing;

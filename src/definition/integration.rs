@@ -71,7 +71,7 @@ impl Integration {
     /// (`credentials.…`) or context (`context.…` or bare).
     pub fn account_paths(&self) -> Vec<Vec<String>> {
         let authorization: Vec<&Template> = match &self.authorization {
-            Authorization::None => Vec::new(),
+            Authorization::None | Authorization::Expression { .. } => Vec::new(),
             Authorization::Bearer { token } => vec![token],
             Authorization::Header { headers } => headers.iter().map(|(_, value)| value).collect(),
             Authorization::Query { params } => params.iter().map(|(_, value)| value).collect(),
@@ -113,6 +113,11 @@ pub enum Authorization {
     Query {
         /// Name and value.
         params: Vec<(String, Template)>,
+    },
+    /// Headers that an expression gives; sees `url`, `requestOptions`, `context` (with the credentials) and `credentials`.
+    Expression {
+        /// Gives an object of names and values.
+        expression: Expression,
     },
     /// HTTP basic authentication.
     Basic {
@@ -290,6 +295,8 @@ pub enum BodyFormat {
     Json,
     /// As a form: `a=1&b[]=2`.
     Form,
+    /// XML; the body has one member, the outermost element.
+    Xml,
 }
 
 /// How an answer is written.
@@ -302,6 +309,8 @@ pub enum AnswerFormat {
     NdJson,
     /// A record in each line (RFC 4180); the first line names the members.
     Csv,
+    /// XML, read as the JSON object that has the outermost element.
+    Xml,
 }
 
 /// How an array becomes query parameters.

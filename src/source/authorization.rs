@@ -1,11 +1,19 @@
 //! Puts an account's credentials into a request.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret as _;
 use url::Url;
 
+use crate::aside::aside;
+use crate::clock;
+use crate::definition::Account;
 use crate::definition::integration::Authorization;
+use crate::expression::{Expression, World};
+use crate::json::{self, Json};
 use crate::source::address;
 use crate::source::failure::Failure;
 use crate::source::scope::RequestScope;
@@ -16,6 +24,7 @@ use crate::template::Template;
 pub(super) fn apply(
     authorization: &Authorization,
     scope: &RequestScope<'_>,
+    (http_method, body): (&str, Option<&str>),
     url: &mut Url,
     headers: &mut HeaderMap,
     secrets: &mut Secrets,
@@ -42,6 +51,13 @@ pub(super) fn apply(
                 url.query_pairs_mut().append_pair(name, &value);
             }
         }
+        Authorization::Expression { expression } => {
+            let input = seen(scope.account, http_method, body, url, headers);
+            for (name, value) in given(expression, &input)? {
+                secrets.add(&value);
+                headers.insert(header_name(&name)?, header_value(&name, &value)?);
+            }
+        }
         Authorization::Basic { username, password } => {
             let password = credential(password, scope)?;
             let pair = STANDARD.encode(format!("{}:{password}", credential(username, scope)?));
@@ -60,8 +76,44 @@ pub(super) fn query_params(authorization: &Authorization) -> Vec<String> {
         Authorization::None
         | Authorization::Bearer { .. }
         | Authorization::Header { .. }
+        | Authorization::Expression { .. }
         | Authorization::Basic { .. } => Vec::new(),
     }
+}
+
+/// What an expression sees: the request as it is sent but for what it gives, and all that the account has. Nothing of it is
+/// shown anywhere.
+fn seen(account: &Account, http_method: &str, body: Option<&str>, url: &Url, headers: &HeaderMap) -> Json {
+    let headers = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let headers: BTreeMap<&str, &str> = headers.collect();
+    let credentials: BTreeMap<&str, &str> =
+        account.credentials.iter().map(|(name, secret)| (name.as_str(), secret.expose_secret())).collect();
+    let credentials = Json::of(&credentials);
+    let options = Json::of(&serde_json::json!({ "method": http_method, "headers": headers, "body": body }));
+    let context = json::merged(account.context.as_str(), credentials.as_str());
+    let url = Json::string(url.as_str());
+    let text = format!(
+        "{{\"url\":{url},\"requestOptions\":{options},\"context\":{context},\"credentials\":{credentials}}}"
+    );
+    Json::parse(&text).unwrap_or_else(|_| Json::empty_object())
+}
+
+/// The headers that an expression gives.
+fn given(expression: &Expression, input: &Json) -> Result<Vec<(String, String)>, Failure> {
+    let failed = |what: &str| {
+        let what = format!(
+            "the authorization's expression {what}; mend the integration, or the account's credentials"
+        );
+        Failure::permanent("expression_failed", what)
+    };
+    let world = World { now: clock::now(), seed: rand::random() };
+    // What it says about its failure may hold what it was given.
+    let value = aside(|| expression.evaluate(input, &world)).map_err(|_| failed("can't be evaluated"))?;
+    let no_object = || failed("gave something else than an object of headers");
+    let value = value.ok_or_else(no_object)?;
+    let members = json::members(value.as_str()).map_err(|_| no_object())?;
+    let headers = members.into_iter().filter(|(_, value)| *value != "null");
+    Ok(headers.map(|(name, value)| (name.to_ascii_lowercase(), json::text_of(value).into_owned())).collect())
 }
 
 fn credential(template: &Template, scope: &RequestScope<'_>) -> Result<String, Failure> {
@@ -107,7 +159,9 @@ mod tests {
         let scope = RequestScope { request: &request, account: &account };
         let mut url = Url::parse("https://x.example/t?api_key=old&a=1").unwrap();
         let (mut headers, mut secrets) = (HeaderMap::new(), Secrets::of(&account));
-        apply(authorization, &scope, &mut url, &mut headers, &mut secrets).map_err(|f| format!("{f:?}"))?;
+        let sent = ("POST", Some("{\"a\":1}"));
+        apply(authorization, &scope, sent, &mut url, &mut headers, &mut secrets)
+            .map_err(|f| format!("{f:?}"))?;
         Ok((url.into(), headers, secrets))
     }
 
@@ -129,6 +183,24 @@ mod tests {
         let (_, headers, secrets) = authorised(&Authorization::Basic { username, password }).unwrap();
         assert_eq!(headers["authorization"], "Basic bWUvdG9rZW46dDBrM24mMQ==");
         assert_eq!(secrets.scrub("<bWUvdG9rZW46dDBrM24mMQ==>"), "<[redacted]>");
+    }
+
+    #[test]
+    fn an_expression_signs_the_request() {
+        let sign = r#"{"X-Sign": $sign(requestOptions.method & " " & url & " " & requestOptions.body, "SHA-256", context.token, "hex"),
+            "x-user": credentials.user, "x-none": null}"#;
+        let expression = Expression::parse(sign).unwrap();
+        let (_, headers, secrets) = authorised(&Authorization::Expression { expression }).unwrap();
+        assert_eq!(headers["x-sign"], "ff5286b0d5a3ce56cec3cdb5d91c164957b4a64faafd757802c8f5ba2e3fd826");
+        assert_eq!((headers["x-user"].to_str().unwrap(), headers.contains_key("x-none")), ("me", false));
+        assert_eq!(secrets.scrub(headers["x-sign"].to_str().unwrap()), "[redacted]");
+        for (wrong, told) in
+            [("$error(credentials.token)", "can't be evaluated"), ("credentials.user", "object of headers")]
+        {
+            let expression = Expression::parse(wrong).unwrap();
+            let error = authorised(&Authorization::Expression { expression }).err().unwrap();
+            assert!(error.contains(told) && !error.contains("t0k3n"), "{error}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(super) fn check_content_type(format: AnswerFormat, headers: &HeaderMap) -> R
     let is_expected = match format {
         AnswerFormat::Json => is_json,
         AnswerFormat::NdJson => !is_page,
+        AnswerFormat::Xml => !is_page && (!is_json || essence.is_empty()),
         // JSON in place of CSV is what an error looks like, and would be a first line that names members.
         AnswerFormat::Csv => !is_page && (!is_json || essence.is_empty()),
     };
@@ -98,7 +99,9 @@ pub(super) fn records(
         return Err(Failure::broken("missing_records", what));
     };
     let whole = json::range_within(text, found);
-    if found.starts_with('{') && method.pagination == Pagination::None {
+    // In XML a list of one is an element alone.
+    let may_be_one = method.pagination == Pagination::None || method.answer_format == AnswerFormat::Xml;
+    if found.starts_with('{') && may_be_one {
         return Ok(vec![whole]);
     }
     if !found.starts_with('[') {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use crate::definition::integration::AnswerFormat;
 use crate::json::{self, Json};
 use crate::source::failure::Failure;
+use crate::source::xml;
 
 /// The most columns that a line may have.
 const COLUMNS_MAX: usize = 10_000;
@@ -21,6 +22,7 @@ pub(super) fn as_json(format: AnswerFormat, body: Bytes) -> Result<Bytes, Failur
         AnswerFormat::Json => Ok(body),
         AnswerFormat::NdJson => from_ndjson(&body),
         AnswerFormat::Csv => from_csv(&body),
+        AnswerFormat::Xml => xml::to_json(&body),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::source::pagination::Turn;
 use crate::source::params::Params;
 use crate::source::scope::RequestScope;
 use crate::source::secrets::Secrets;
-use crate::source::{address, authorization, pagination};
+use crate::source::{address, authorization, pagination, xml};
 use crate::template::Tree;
 
 /// Headers that the HTTP client writes itself; a declared one would contradict it.
@@ -110,17 +110,20 @@ pub(super) fn prepare(
     if let Some(range) = &turn.range {
         headers.insert(RANGE, authorization::header_value("range", range)?);
     }
-    authorization::apply(&method.authorization, &scope, &mut url, &mut headers, &mut secrets)?;
     let http_method = reqwest::Method::from_bytes(method.http_method.as_bytes()).map_err(|_| {
         Failure::permanent("invalid_method", format!("{:?} is no HTTP method", method.http_method))
     })?;
     let body = body.map(|body| match method.body_format {
-        BodyFormat::Json => body.to_json().to_string(),
+        BodyFormat::Json => Ok(body.to_json().to_string()),
         BodyFormat::Form => {
             let pairs = body.pairs(method.query_array);
-            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+            Ok(url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
         }
+        BodyFormat::Xml => xml::from_json(&body.to_json()),
     });
+    let body = body.transpose()?;
+    let sent = (http_method.as_str(), body.as_deref());
+    authorization::apply(&method.authorization, &scope, sent, &mut url, &mut headers, &mut secrets)?;
     let secret_params = authorization::query_params(&method.authorization);
     let timeout = request.timeout.unwrap_or(method.timeout);
     Ok(Prepared { http_method, url, headers, body, turn, timeout, secrets, secret_params })
@@ -174,12 +177,14 @@ fn headers(method: &Method, scope: &RequestScope<'_>, has_body: bool) -> Result<
         AnswerFormat::Json => "application/json",
         AnswerFormat::NdJson => "application/x-ndjson, application/jsonl, application/json",
         AnswerFormat::Csv => "text/csv",
+        AnswerFormat::Xml => "application/xml, text/xml",
     };
     headers.insert(ACCEPT, HeaderValue::from_static(accepted));
     if has_body {
         let written = match method.body_format {
             BodyFormat::Json => "application/json",
             BodyFormat::Form => "application/x-www-form-urlencoded",
+            BodyFormat::Xml => "application/xml",
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(written));
     }

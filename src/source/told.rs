@@ -8,10 +8,11 @@ use serde::Deserialize;
 
 use crate::aside::aside;
 use crate::clock;
-use crate::definition::integration::{Method, RateLimitRule};
+use crate::definition::integration::{AnswerFormat, Method, RateLimitRule};
 use crate::expression::{EvaluationError, Expression, World};
 use crate::json::Json;
 use crate::source::failure::Failure;
+use crate::source::xml;
 
 /// No wait is shorter: a limit that is "over now" often isn't.
 const WAIT_MIN: Duration = Duration::from_secs(1);
@@ -54,7 +55,7 @@ pub(super) fn failure(
         if told.is_some() {
             return Ok(told);
         }
-        limit(rule, status, headers, body)
+        limit(method, rule, status, headers, body)
     };
     match found() {
         Ok(told) => told.map(|told| {
@@ -76,7 +77,7 @@ fn error(
     body: &[u8],
 ) -> Result<Option<Told>, EvaluationError> {
     let Some(expression) = &method.error_expression else { return Ok(None) };
-    let value = evaluate(expression, status, headers, body)?;
+    let value = evaluate(method, expression, status, headers, body)?;
     let value = value.filter(|value| !matches!(value.as_str(), "null" | "false" | "\"\""));
     value.map(|value| read(&value)).transpose()
 }
@@ -103,29 +104,34 @@ fn read(value: &Json) -> Result<Told, EvaluationError> {
 
 /// What the declared expressions about limits make of it.
 fn limit(
+    method: &Method,
     rule: &RateLimitRule,
     status: u16,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Option<Told>, EvaluationError> {
     let Some(is_limited) = &rule.is_limited else { return Ok(None) };
-    let value = evaluate(is_limited, status, headers, body)?;
+    let value = evaluate(method, is_limited, status, headers, body)?;
     if value.is_none_or(|value| value.as_str() != "true") {
         return Ok(None);
     }
-    let seconds =
-        rule.retry_after.as_ref().map(|seconds| evaluate(seconds, status, headers, body)).transpose()?;
+    let seconds = rule
+        .retry_after
+        .as_ref()
+        .map(|seconds| evaluate(method, seconds, status, headers, body))
+        .transpose()?;
     let retry_after = seconds.flatten().and_then(|seconds| seconds.to_text().parse().ok());
     Ok(Some(Told { message: None, result: Some(Meaning::RateLimited), retry_after }))
 }
 
 fn evaluate(
+    method: &Method,
     expression: &Expression,
     status: u16,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Option<Json>, EvaluationError> {
-    let input = answer(status, headers, body, expression);
+    let input = answer(method, status, headers, body, expression);
     aside(|| expression.evaluate(&input, &World { now: clock::now(), seed: 0 }))
 }
 
@@ -156,13 +162,15 @@ fn meant(told: Told, rule: &RateLimitRule, status: u16) -> Failure {
 }
 
 /// What an expression sees of an answer, as far as it looks at it.
-fn answer(status: u16, headers: &HeaderMap, body: &[u8], expression: &Expression) -> Json {
+fn answer(method: &Method, status: u16, headers: &HeaderMap, body: &[u8], expression: &Expression) -> Json {
     let mut members = vec![format!("\"status\":{status}")];
     if expression.may_read("headers") {
         members.push(format!("\"headers\":{}", headers_of(headers)));
     }
     if expression.may_read("data") {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        let xml = (method.answer_format == AnswerFormat::Xml).then(|| xml::to_json(body).ok()).flatten();
+        let body = xml.as_deref().unwrap_or(body);
         let data = std::str::from_utf8(body).ok().and_then(|text| Json::parse(text).ok());
         members.push(format!("\"data\":{}", data.unwrap_or_else(Json::null)));
     }

@@ -150,8 +150,9 @@ async fn connect(cluster: &Cluster) -> (Option<i32>, String) {
     while let Some(line) = lines.next_line().await.unwrap() {
         said += &format!("{line}\n");
         if let Some(url) = line.trim().strip_prefix("http") {
-            let page = reqwest::get(format!("http{url}")).await.unwrap().text().await.unwrap();
-            assert!(page.contains("close this window"), "{page}");
+            let mut page = reqwest::get(format!("http{url}")).await.unwrap();
+            let page = page.chunk().await.unwrap().unwrap();
+            assert!(String::from_utf8_lossy(&page).contains("close this window"), "{page:?}");
         }
     }
     let output = child.wait_with_output().await.unwrap();

@@ -184,8 +184,7 @@ async fn records(cluster: &Cluster, job: &str, account: &str) -> Vec<Value> {
     let run = cluster.api.push(job, account, "backend").await;
     let ended = cluster.api.ended(&run).await;
     assert_eq!(ended.status, "completed", "{ended:?}");
-    let records = records.lock().unwrap().clone();
-    records
+    records.lock().unwrap().clone()
 }
 
 #[tokio::test]

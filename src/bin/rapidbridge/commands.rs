@@ -147,7 +147,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum IntegrationCommand {
     /// Read some pages from files alone, without a server: what is sent, what comes back, where it goes on and why it ends
-    Check(check::Options),
+    Check(Box<check::Options>),
     /// Show what mappings leave out of their unified models, and what they have that the models don't know
     Lint(lint::Options),
 }

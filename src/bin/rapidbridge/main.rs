@@ -46,7 +46,7 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Apply(options) => apply::run(&remote.client()?, options).await,
         Command::Validate(options) => validate::run(&options),
-        Command::Integration(IntegrationCommand::Check(options)) => check::run(options).await,
+        Command::Integration(IntegrationCommand::Check(options)) => check::run(*options).await,
         Command::Integration(IntegrationCommand::Lint(options)) => lint::run(&options),
         Command::DryRun(options) => dry_run::run(&remote.client()?, options).await,
         Command::Run(options) => run::run(&remote.client()?, options).await,

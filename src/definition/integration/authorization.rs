@@ -50,7 +50,12 @@ fn basic(fields: &Fields<'_>) -> Option<Authorization> {
 
 /// `header_name` with `header_value`, or several under `headers`.
 fn header(fields: &Fields<'_>) -> Option<Authorization> {
-    fields.not_yet(&["expression"], "write header_name and header_value; a value may have {{credentials.…}}");
+    if let Some(spot) = fields.get("expression") {
+        for name in ["header_name", "header_value", "headers"] {
+            fields.refuse(name, "the expression gives the headers", "leave it out");
+        }
+        return spot.expression().map(|expression| Authorization::Expression { expression });
+    }
     let pairs = pairs(fields, "header_name", "header_value", "headers")?;
     let mut read = Vec::new();
     for (name, name_spot, value) in pairs {

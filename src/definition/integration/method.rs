@@ -131,7 +131,7 @@ pub(super) fn read(spot: &Spot<'_>, name: &str, defaults: &Defaults, way: Way<'_
     fields.not_yet(&NOT_YET, "leave it out");
     let (base_url, authorization) = own_way(&fields, way)?;
     let body_format = fields.or("body_format", BodyFormat::Json, |spot| {
-        spot.choice(&[("json", BodyFormat::Json), ("form", BodyFormat::Form)])
+        spot.choice(&[("json", BodyFormat::Json), ("form", BodyFormat::Form), ("xml", BodyFormat::Xml)])
     });
     let answer_format = answer_format(&fields);
     let query_in_body = fields.or("add_query_to_body", false, Spot::boolean);
@@ -206,6 +206,7 @@ fn answer_format(fields: &Fields<'_>) -> Option<AnswerFormat> {
             ("json", AnswerFormat::Json),
             ("ndjson", AnswerFormat::NdJson),
             ("csv", AnswerFormat::Csv),
+            ("xml", AnswerFormat::Xml),
         ])
     })
 }

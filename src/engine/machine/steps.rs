@@ -42,7 +42,7 @@ enum Opening {
     /// It was passed over, or it failed: the run is elsewhere now.
     Gone,
     /// Something must be looked up first.
-    Ask(Effect),
+    Ask(Box<Effect>),
 }
 
 impl Machine {
@@ -56,7 +56,7 @@ impl Machine {
             match self.open_step(now) {
                 Opening::Begun => {}
                 Opening::Gone => return None,
-                Opening::Ask(effect) => return Some(effect),
+                Opening::Ask(effect) => return Some(*effect),
             }
         }
         if let Some(end) = self.top().and_then(|frame| frame.reading.end) {
@@ -170,7 +170,7 @@ impl Machine {
             return Opening::Gone;
         }
         if let Some(effect) = self.first_question(index) {
-            return Opening::Ask(effect);
+            return Opening::Ask(Box::new(effect));
         }
         if request.time_limit.is_some() && self.checkpoint.frames[level].reading.since.is_none() {
             self.checkpoint.frames[level].reading.since = Some(now);

@@ -9,7 +9,7 @@ use crate::engine::seam::{FetchError, FetchErrorKind};
 use crate::json::Json;
 use crate::source::params::Params;
 use crate::source::secrets::Secrets;
-use crate::source::{Http, address, scope};
+use crate::source::{Http, address, scope, xml};
 
 pub(super) async fn ask(
     http: &Http,
@@ -35,6 +35,10 @@ pub(super) async fn ask(
     if let Some(body) = body {
         request = match login.body_format {
             BodyFormat::Json => request.header("content-type", "application/json").body(body.to_string()),
+            BodyFormat::Xml => {
+                let text = xml::from_json(&body).map_err(|failure| broken(failure.message))?;
+                request.header("content-type", "application/xml").body(text)
+            }
             BodyFormat::Form => {
                 let params = Params::parse(&body).map_err(|error| broken(error.to_string()))?;
                 let pairs = params.pairs(crate::definition::integration::QueryArray::default());

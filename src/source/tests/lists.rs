@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::definition::integration::{AnswerFormat, BodyFormat, Ends, Told};
+use crate::expression::Expression;
 
 #[tokio::test]
 async fn records_arrive_as_they_were_sent() {
@@ -237,6 +238,49 @@ async fn bodies_are_written_and_answers_read_in_other_formats() {
     assert_eq!(seen[0].body, "q=a+b&l%5B%5D=1&l%5B%5D=2&since=x%26y");
     assert_eq!(seen[0].headers["content-type"], "application/x-www-form-urlencoded");
     assert!(seen[0].headers["accept"].to_str().unwrap().starts_with("application/x-ndjson"));
+}
+
+#[tokio::test]
+async fn xml_is_sent_and_read() {
+    let server = Server::start(|_, seen| {
+        let is_first = !seen.body.contains("<page>");
+        let next = if is_first { "<next>2</next>" } else { "" };
+        let items = "<item id=\"7\"><name>a &amp; b</name></item>".repeat(if is_first { 2 } else { 1 });
+        let body = format!("<answer><items>{items}</items>{next}</answer>");
+        answer(200, &[("content-type", "text/xml; charset=utf-8")], body)
+    })
+    .await;
+    let path = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
+    let cursor = CursorPagination {
+        source: CursorSource::Body(path("answer.next")),
+        send_in: SendIn::Body,
+        param: "query.page".to_owned(),
+        limit: None,
+        ..cursor_rule()
+    };
+    let method = Method {
+        http_method: "POST".to_owned(),
+        body: Some(object(&[("query", literal(r#"{"@version":"1","of":"items"}"#))])),
+        body_format: BodyFormat::Xml,
+        answer_format: AnswerFormat::Xml,
+        error_expression: Some(Expression::parse("data.answer.error").unwrap()),
+        response_path: path("answer.items.item"),
+        ..list(Pagination::Cursor(cursor))
+    };
+    let source = server.source(method);
+    let first = fetch(&source, Cursor::Start).await.unwrap();
+    assert_eq!((first.records.len(), first.record(0)), (2, r#"{"@id":"7","name":"a & b"}"#));
+    // One record is no list in XML, and a page all the same.
+    let second = fetch(&source, first.next.unwrap()).await.unwrap();
+    assert_eq!((second.records.len(), second.next), (1, None));
+    let seen = server.seen.lock().unwrap();
+    let declaration = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
+    assert_eq!(seen[0].body, format!(r#"{declaration}<query version="1"><of>items</of></query>"#));
+    assert_eq!(
+        seen[1].body,
+        format!(r#"{declaration}<query version="1"><of>items</of><page>2</page></query>"#)
+    );
+    assert_eq!(seen[0].headers["content-type"], "application/xml");
 }
 
 #[tokio::test]

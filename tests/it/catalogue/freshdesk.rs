@@ -111,7 +111,8 @@ fn tickets(asked: &Asked) -> Answer {
     let begin = if asked.query("updated_since").is_none() { TICKETS - NEW_TICKETS } else { 0 };
     let mut tickets: Vec<Value> = (begin..TICKETS).map(|n| including(include, ticket(n))).collect();
     if let Some(company) = asked.query("company_id") {
-        tickets.retain(|ticket| ticket["company_id"].to_string() == company);
+        let company: Option<u64> = company.parse().ok();
+        tickets.retain(|ticket| ticket["company_id"].as_u64() == company);
     }
     if asked.query("order_type") != Some("asc") {
         tickets.reverse();
