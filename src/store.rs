@@ -8,6 +8,7 @@
 //! multiplexed connection for the hot path, and a pool for everything else. Which server is the primary, and what
 //! happens when another one becomes it, is the business of `connection` alone.
 
+pub mod announcements;
 pub mod audit;
 pub mod budget;
 mod connection;

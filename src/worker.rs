@@ -4,6 +4,7 @@
 //! Loops: [`claimer`] takes runs, [`heartbeat`] keeps their leases, [`tender`] does what any process may do for
 //! the queue. Each run is a task of its own ([`execute`]); a [`suspect`] has its worker to itself.
 
+mod announcer;
 mod claimer;
 mod dry_run;
 mod execute;
@@ -64,6 +65,7 @@ struct Worker {
     budget: Budget,
     /// How many runs may evaluate expressions at once: as many as there are processors.
     evaluations: Arc<tokio::sync::Semaphore>,
+    announcer: announcer::Announcer,
     leases: Leases,
     /// Rings when a slot may have become free.
     free: Notify,
@@ -90,6 +92,7 @@ pub async fn run(settings: Settings, store: Store, shutdown: CancellationToken) 
         connections,
         budget: Budget::new(settings.worker.memory_budget_bytes, settings.limits.page_bytes_max),
         evaluations: Arc::new(tokio::sync::Semaphore::new(processors())),
+        announcer: announcer::Announcer::default(),
         leases: Leases::default(),
         free: Notify::new(),
         slots: Arc::new(tokio::sync::Semaphore::new(settings.worker.concurrency)),

@@ -83,7 +83,7 @@ fn read(root: &Spot<'_>) -> Option<Trigger> {
         fields.or("catch_up_limit", CATCH_UP_LIMIT_DEFAULT, |spot| spot.whole(1..=CATCH_UP_MAX));
     let args = fields.or("args", Json::empty_object(), Spot::json_object);
     let error_handling = fields.maybe("error_handling", ErrorHandling::read);
-    let events_to_send = fields.maybe("events_to_send", super::webhook::read::event_types);
+    let events_to_send = fields.maybe("events_to_send", super::webhook::read::events_of_runs);
     fields.finish();
     Some(Trigger {
         id: id?,

@@ -162,9 +162,34 @@ event_types! {
     RunStopped = "sync_job_run:stopped",
     /// A slot of a trigger could not make a run. Outside any run's chain.
     TriggerFailed = "sync_job_cron_trigger:failed",
+    /// A source does not let an account in any more: it must be connected again. Outside any run's chain.
+    AccountRefused = "integrated_account:authentication_error",
+    /// A source lets an account in again. Outside any run's chain.
+    AccountReactivated = "integrated_account:reactivated",
 }
 
 impl EventType {
+    /// Whether it is sent at all.
+    pub fn is_sent(self) -> bool {
+        match self {
+            Self::RunCreated | Self::RunUpdated | Self::RunDeleted | Self::TriggerFailed => false,
+            Self::RunStarted
+            | Self::Record
+            | Self::RecordError
+            | Self::RateLimited
+            | Self::RunCompleted
+            | Self::RunFailed
+            | Self::RunStopped
+            | Self::AccountRefused
+            | Self::AccountReactivated => true,
+        }
+    }
+
+    /// Whether it is about a run; the others happen outside any.
+    pub fn is_of_run(self) -> bool {
+        !matches!(self, Self::TriggerFailed | Self::AccountRefused | Self::AccountReactivated)
+    }
+
     /// Whether a webhook that names no events gets this one: the chain of a run as RapidBridge has it. The
     /// others go to webhooks that name them, so that a receiver written for RapidBridge meets nothing new.
     pub fn is_by_default(self) -> bool {
@@ -179,7 +204,9 @@ impl EventType {
             | Self::RunUpdated
             | Self::RunDeleted
             | Self::RunStopped
-            | Self::TriggerFailed => false,
+            | Self::TriggerFailed
+            | Self::AccountRefused
+            | Self::AccountReactivated => false,
         }
     }
 }

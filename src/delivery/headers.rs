@@ -61,11 +61,13 @@ pub(super) fn of(
     if webhook.truto_signature {
         put(&mut headers, "x-truto-signature", &signature::truto(&webhook.secrets, &delivery.body)?)?;
     }
-    put(&mut headers, "rapidbridge-run", &delivery.run.to_string())?;
+    if let Some(run) = delivery.run {
+        put(&mut headers, "rapidbridge-run", &run.to_string())?;
+        headers.insert("rapidbridge-epoch", epoch.into());
+    }
     if let Some(seq) = delivery.seq {
         headers.insert("rapidbridge-seq", seq.into());
     }
-    headers.insert("rapidbridge-epoch", epoch.into());
     headers.insert("rapidbridge-attempt", attempt.into());
     Ok(headers)
 }

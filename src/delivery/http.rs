@@ -115,7 +115,7 @@ impl<B: WebhookBook> HttpCourier<B> {
             Err(message) => return Tried::Unsendable(message),
         };
         let patience = webhook.timeout.min(EXCHANGE_MAX);
-        if !self.silence.permits(&webhook.id, delivery.run, patience) {
+        if delivery.run.is_some_and(|run| !self.silence.permits(&webhook.id, run, patience)) {
             let name = name(&webhook);
             return Tried::Unsendable(format!(
                 "{name} answers nobody at present; another run tries it first, this one waits"
@@ -133,13 +133,13 @@ impl<B: WebhookBook> HttpCourier<B> {
         match &answer {
             Ok(_) => self.silence.broken(&webhook.id),
             Err(Unanswered { is_silence: true, .. }) => {
-                self.silence.met(&webhook.id, delivery.run, patience);
+                delivery.run.iter().for_each(|run| self.silence.met(&webhook.id, *run, patience));
             }
             Err(_) => {}
         }
         let answer = answer.map_err(|unanswered| unanswered.message);
         tracing::debug!(
-            run = %delivery.run,
+            run = delivery.run.map(tracing::field::display),
             webhook = %webhook.id,
             event = %delivery.event,
             seq = delivery.seq,

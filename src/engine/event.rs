@@ -19,8 +19,8 @@ const ID_LENGTH: usize = 4 + 32;
 /// Everything that identifies an event, before its payload.
 #[derive(Debug, Clone, Copy)]
 pub struct Envelope<'a> {
-    /// The run it belongs to.
-    pub run: RunId,
+    /// What it is about.
+    pub subject: Subject<'a>,
     /// The environment.
     pub environment: &'a EnvironmentId,
     /// The webhook it goes to.
@@ -31,6 +31,24 @@ pub struct Envelope<'a> {
     pub ordinal: u64,
     /// The time kept with the checkpoint before it.
     pub created_at: Millis,
+}
+
+/// What an event is about; its id tells one from the other.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'a> {
+    /// A run.
+    Run(RunId),
+    /// Something that happened outside any run: the announcement's id.
+    Announcement(&'a str),
+}
+
+impl std::fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Run(run) => run.fmt(f),
+            Self::Announcement(id) => f.write_str(id),
+        }
+    }
 }
 
 impl Envelope<'_> {
@@ -82,7 +100,7 @@ impl Envelope<'_> {
 
     fn id(&self, content: &[u8]) -> String {
         let mut hash = Sha256::new();
-        hash.update(format!("{}\n{}\n{}\n{}\n", self.run, self.webhook, self.ordinal, self.event));
+        hash.update(format!("{}\n{}\n{}\n{}\n", self.subject, self.webhook, self.ordinal, self.event));
         hash.update(Sha256::digest(content));
         let digest = hash.finalize();
         let mut id = String::with_capacity(ID_LENGTH);
@@ -101,7 +119,8 @@ mod tests {
     fn envelope<'a>(environment: &'a EnvironmentId, webhook: &'a WebhookId, ordinal: u64) -> Envelope<'a> {
         let run = "01890a5d-ac96-774b-bcce-b302099a0003".parse().unwrap();
         let event = EventType::Record;
-        Envelope { run, environment, webhook, event, ordinal, created_at: Millis(1_769_846_400_000) }
+        let subject = Subject::Run(run);
+        Envelope { subject, environment, webhook, event, ordinal, created_at: Millis(1_769_846_400_000) }
     }
 
     #[test]

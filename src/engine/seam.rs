@@ -171,8 +171,8 @@ pub struct Delivery {
     pub id: String,
     /// The body as it is signed and sent.
     pub body: Bytes,
-    /// The run it belongs to.
-    pub run: RunId,
+    /// The run it belongs to; none when it happened outside any.
+    pub run: Option<RunId>,
     /// The page's number for this webhook, from 1; `None` for any event but `record`.
     pub seq: Option<u64>,
     /// How many times this event was tried before, in earlier turns of the run.

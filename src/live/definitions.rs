@@ -174,6 +174,11 @@ impl Live {
         (opened(&now) != opened(used) || now.context != used.context).then_some(now)
     }
 
+    /// Every definition of a kind, as it is now.
+    pub(crate) async fn documents(&self, kind: Kind) -> Result<Vec<Document>, StoreError> {
+        self.0.definitions.all(kind).await
+    }
+
     /// A webhook as it is now.
     pub(crate) async fn webhook(&self, id: &WebhookId) -> Result<Arc<Webhook>, LiveError> {
         self.0.webhooks.current(&self.0.definitions, id.as_str()).await

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tracing::info;
 
 use super::definitions::Live;
@@ -13,10 +14,13 @@ use super::source::unreadable;
 use crate::clock::{self, Millis};
 use crate::definition::Account;
 use crate::definition::integration::{Grant, GrantKind};
+use crate::definition::webhook::EventType;
 use crate::engine::seam::{FetchError, FetchErrorKind};
+use crate::json::Json;
 use crate::seal::Sealer;
 use crate::source::Http;
 use crate::source::grant::{self, Granted};
+use crate::store::announcements::Announcement;
 use crate::store::tokens::{KeptToken, RENEWAL_MAX, Refusal, Renewal, Renewed};
 use crate::store::{Store, StoreError};
 
@@ -117,6 +121,7 @@ impl Tokens {
     /// Keeps the first tokens of an account, in place of those that there may be.
     pub(super) async fn keep(&self, account: &Account, granted: &Granted) -> Result<(), FetchError> {
         let sealed = self.seal(account, &self.sealed(account, granted, None))?;
+        let let_in = announcement(account, EventType::AccountReactivated, None);
         let deadline = clock::monotonic() + RENEWAL_MAX + RENEWAL_MAX;
         while clock::monotonic() < deadline {
             let generation = self.store.token(&account.id).await.map_err(passing)?.generation;
@@ -125,7 +130,12 @@ impl Tokens {
                 Renewal::Wait(most) => tokio::time::sleep(most.min(LOOK_EVERY)).await,
                 Renewal::Yours => {
                     let tokens = Renewed::Tokens(&sealed);
-                    if self.store.end_renewal(&account.id, generation, tokens).await.map_err(passing)? {
+                    if self
+                        .store
+                        .end_renewal(&account.id, generation, tokens, &let_in)
+                        .await
+                        .map_err(passing)?
+                    {
                         info!(account = account.id.as_str(), "account connected");
                         return Ok(());
                     }
@@ -164,15 +174,18 @@ impl Tokens {
                 let refusal = Refusal { of, at: clock::now(), message: error.message.clone() };
                 let is_final = error.error == grant::NEEDS_REAUTH;
                 let renewed = if is_final { Renewed::Refused(&refusal) } else { Renewed::Failed };
-                self.store.end_renewal(&account.id, generation, renewed).await.map_err(passing)?;
+                let told = announcement(account, EventType::AccountRefused, Some(&error.message));
+                let ended = self.store.end_renewal(&account.id, generation, renewed, &told).await;
+                ended.map_err(passing)?;
                 return Err(error);
             }
         };
         let before = own.and_then(|own| own.refresh_token);
         let sealed = self.seal(account, &self.sealed(account, &granted, before))?;
         let deadline = clock::monotonic() + RENEWAL_MAX;
-        while let Err(error) = self.store.end_renewal(&account.id, generation, Renewed::Tokens(&sealed)).await
-        {
+        let tokens = Renewed::Tokens(&sealed);
+        let let_in = announcement(account, EventType::AccountReactivated, None);
+        while let Err(error) = self.store.end_renewal(&account.id, generation, tokens, &let_in).await {
             // The source may not give them twice.
             if !error.is_passing() || clock::monotonic() > deadline {
                 return Err(passing(error));
@@ -224,6 +237,25 @@ impl Tokens {
 
     fn is_of(&self, account: &Account, fingerprint: &str) -> bool {
         self.sealer.matches(&self.purpose(account), &credentials(account), fingerprint)
+    }
+}
+
+/// What webhooks are told of an account.
+fn announcement(account: &Account, event: EventType, error: Option<&str>) -> Announcement {
+    let status = if error.is_some() { "needs_reauth" } else { "active" };
+    let payload = json!({
+        "id": account.id.as_str(),
+        "integration": { "name": account.integration.as_str() },
+        "tenant_id": account.tenant_id,
+        "status": status,
+        "last_error": error,
+    });
+    Announcement {
+        event: event.as_str().to_owned(),
+        at: clock::now(),
+        payload: Json::of(&payload),
+        told: Vec::new(),
+        tries: 0,
     }
 }
 

@@ -251,7 +251,14 @@ impl Definitions {
     /// # Errors
     /// When Redis can't be reached, or what it holds can't be read.
     pub async fn models(&self) -> Result<Vec<Document>, StoreError> {
-        let kind = Kind::UnifiedModel;
+        self.all(Kind::UnifiedModel).await
+    }
+
+    /// Every definition of a kind, secrets opened.
+    ///
+    /// # Errors
+    /// When Redis can't be reached, or what it holds can't be read.
+    pub async fn all(&self, kind: Kind) -> Result<Vec<Document>, StoreError> {
         let all: BTreeMap<String, String> =
             redis::cmd("HGETALL").arg(self.hash(kind)).query_async(&mut self.store.shared.clone()).await?;
         all.iter().map(|(id, text)| self.open(kind, id, &parse_record(kind, id, text)?)).collect()

@@ -15,7 +15,7 @@ pub(super) const CRASHES_MAX: u32 = 3;
 pub(super) const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(3600);
 
 /// What tending one partition did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tended {
     /// Parked runs that were woken.
     pub woken: u64,
@@ -25,6 +25,8 @@ pub struct Tended {
     pub admitted: u64,
     /// When something is due next.
     pub next: Option<Duration>,
+    /// Partitions where something is due to be announced.
+    pub announcing: Vec<u16>,
 }
 
 /// The longest time a turn of one partition may keep the next turn of the others waiting.
@@ -51,7 +53,7 @@ impl Store {
     pub async fn tend(&self, partition: u16, depth: usize, lease: Duration) -> Result<Tended, StoreError> {
         let mut call = self.scripts.tend.key(self.partition(partition));
         call.arg(depth).arg(millis(lease)).arg(BATCH).arg(CRASHES_MAX);
-        let (woken, reaped, admitted, next, errands): (u64, u64, u64, i64, u64) =
+        let (woken, reaped, admitted, next, errands, announcements): (u64, u64, u64, i64, u64, u64) =
             self.call(&call, Duration::ZERO).await?;
         if errands > 0
             && let Err(error) = self.run_errands(partition).await
@@ -60,7 +62,8 @@ impl Store {
             error.report("what runs want of mutexes was not done");
         }
         let next = u64::try_from(next).ok().map(Duration::from_millis);
-        Ok(Tended { woken, reaped, admitted, next })
+        let announcing = if announcements > 0 { vec![partition] } else { Vec::new() };
+        Ok(Tended { woken, reaped, admitted, next, announcing })
     }
 
     /// Tends every partition, one after the other in one burst of calls.
@@ -78,6 +81,7 @@ impl Store {
             all.woken += tended.woken;
             all.reaped += tended.reaped;
             all.admitted += tended.admitted;
+            all.announcing.extend(tended.announcing);
             all.next = all.next.into_iter().chain(tended.next).min();
         }
         Ok(all)

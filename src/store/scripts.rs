@@ -28,6 +28,8 @@ macro_rules! scripts {
 // only reads (`no-writes`) is never refused.
 scripts! {
     alone in "alone": "allow-oom",
+    announce_end in "announce_end": "allow-oom",
+    announce_take in "announce_take": "allow-oom",
     apply in "apply": "",
     audit in "audit": "allow-oom",
     claim in "claim": "",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::announcements::Announcement;
 use super::{PATIENCE, Store, StoreError};
 use crate::clock::Millis;
 use crate::id::AccountId;
@@ -92,6 +93,7 @@ impl Store {
     }
 
     /// Keeps what came of renewing those of `generation`. Whether it counts: not when somebody else renewed them meanwhile.
+    /// `announcement` is made when an account is refused, or let in again after it was.
     ///
     /// # Errors
     /// When Redis can't be written.
@@ -100,6 +102,7 @@ impl Store {
         account: &AccountId,
         generation: u64,
         renewed: Renewed<'_>,
+        announcement: &Announcement,
     ) -> Result<bool, StoreError> {
         let (sealed, refused) = match renewed {
             Renewed::Tokens(sealed) => (sealed, String::new()),
@@ -107,7 +110,11 @@ impl Store {
             Renewed::Failed => ("", String::new()),
         };
         let mut call = self.scripts.token_end.key(self.of_account(account));
-        call.arg(account.as_str()).arg(generation).arg(sealed).arg(refused);
+        call.arg(account.as_str())
+            .arg(generation)
+            .arg(sealed)
+            .arg(refused)
+            .arg(Json::of(announcement).as_str());
         self.call(&call, PATIENCE).await
     }
 }

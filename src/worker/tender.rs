@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::info;
 
-use super::Worker;
+use super::{Worker, announcer};
 
 /// The longest pause between two looks.
 const TICK: Duration = Duration::from_millis(500);
@@ -24,13 +24,15 @@ pub(super) async fn run(worker: Arc<Worker>) {
 }
 
 /// One turn over all partitions. Returns how long to wait for the next.
-async fn tend(worker: &Worker) -> Duration {
+async fn tend(worker: &Arc<Worker>) -> Duration {
     match worker.store.tend_all(worker.depth(), worker.settings.worker.lease).await {
         Ok(tended) => {
             if tended.reaped > 0 {
                 info!(runs = tended.reaped, "put back runs whose worker is gone");
             }
-            tended.pause(TICK)
+            let pause = tended.pause(TICK);
+            announcer::tell(worker, tended.announcing);
+            pause
         }
         Err(error) => {
             error.report("the queue was not tended");

@@ -2,22 +2,27 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use rapidbridge::playground::receiver::{self, Given};
+use rapidbridge::playground::{Answer, TimedOut};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::definitions::job;
+use crate::support::definitions::{job, webhook, with};
 use crate::support::{Cluster, Setup};
 
 /// Pages of the list, of two records each.
 const PAGES: u64 = 8;
 /// So many pages are read with an access token, and the next one asks for the one after it.
 const PAGES_OF_TOKEN: u64 = 3;
+const REFUSED: &str = "integrated_account:authentication_error";
+const REACTIVATED: &str = "integrated_account:reactivated";
 const JOBS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
 /// A source whose tokens wear out.
@@ -110,11 +115,28 @@ fn account(refresh: &str) -> Value {
     })
 }
 
+/// What is told outside runs: the events of accounts, and whether all of an event's tries have one id.
+fn told(cluster: &Cluster, event: &str) -> Vec<(String, Option<u16>)> {
+    let status = |given: Option<Given>| match given {
+        Some(Given::Status(status)) => Some(status),
+        Some(Given::HungUp) | None => None,
+    };
+    cluster.receiver.read(|ledger| {
+        let own = ledger.requests.iter().filter(|received| received.event == event);
+        own.map(|received| (received.id.clone(), status(received.given))).collect()
+    })
+}
+
 async fn start(format: &str) -> (Cluster, Shared) {
     let cluster = Setup { workers: 2, ..Setup::default() }.start().await;
     let (url, issuer) = source().await;
+    let secret = receiver::Settings::default().secret;
+    let events = json!({ "event_types": [REFUSED, REACTIVATED] });
+    let ops = with(webhook("ops", &cluster.receiver.url(), &secret), events);
     let jobs = JOBS.iter().map(|id| job(id, json!([{ "resource": "tickets" }])));
-    cluster.apply([integration(&url, format), account("refresh-0")].into_iter().chain(jobs).collect()).await;
+    cluster
+        .apply([integration(&url, format), account("refresh-0"), ops].into_iter().chain(jobs).collect())
+        .await;
     (cluster, issuer)
 }
 
@@ -126,6 +148,15 @@ fn unique(cluster: &Cluster, run: &str) -> usize {
 async fn access(cluster: &Cluster) -> Value {
     let (_, text) = cluster.api.call(Method::GET, "/integrated-account/acme", None).await;
     serde_json::from_str(&text).unwrap()
+}
+
+/// Waits until an event came so often, with an answer.
+async fn told_by(cluster: &Cluster, event: &str, times: usize) -> Result<(), TimedOut> {
+    let answered = |ledger: &receiver::Ledger| {
+        let own = ledger.requests.iter().filter(|it| it.event == event && it.given.is_some());
+        own.count() >= times
+    };
+    cluster.receiver.wait_for(event, Duration::from_secs(30), answered).await
 }
 
 #[tokio::test]
@@ -147,7 +178,11 @@ async fn many_runs_of_an_account_share_tokens_and_none_is_used_twice() {
     assert_eq!(reused, 0, "a refresh token was used twice");
     assert_eq!(renewals, PAGES.div_ceil(PAGES_OF_TOKEN), "each of them for all runs");
 
-    // The source refuses: the runs say so, and ask no more than once.
+    // The source refuses: the runs say so, and ask no more than once. Who wants to know is told until they know.
+    cluster.receiver.script(|received| {
+        let is_first = received.event == REFUSED && received.attempt == Some(1);
+        is_first.then(|| Answer::status(503))
+    });
     {
         let mut issuer = issuer.lock().unwrap();
         (issuer.refuses, issuer.least) = (true, issuer.refresh + 1);
@@ -162,6 +197,12 @@ async fn many_runs_of_an_account_share_tokens_and_none_is_used_twice() {
     let shown = access(&cluster).await;
     assert_eq!(shown["status"], "needs_reauth", "{shown}");
     assert!(shown["last_error"].as_str().unwrap().contains("invalid_grant"), "{shown}");
+
+    told_by(&cluster, REFUSED, 2).await.unwrap();
+    let tries = told(&cluster, REFUSED);
+    assert!(tries.iter().all(|(id, _)| *id == tries[0].0), "{tries:?}");
+    assert_eq!((tries[0].1, tries[1].1), (Some(503), Some(200)));
+    assert!(told(&cluster, REACTIVATED).is_empty());
 
     // Connected again, they go on.
     let newest = {
@@ -178,6 +219,7 @@ async fn many_runs_of_an_account_share_tokens_and_none_is_used_twice() {
     assert_eq!(issuer.lock().unwrap().reused, 0);
     let shown = access(&cluster).await;
     assert_eq!((&shown["status"], &shown["last_error"]), (&json!("active"), &Value::Null), "{shown}");
+    told_by(&cluster, REACTIVATED, 1).await.unwrap();
     cluster.check_alive();
 }
 

@@ -70,7 +70,23 @@ fn integrations() {
             "no_auth and another",
             &[("path: /tickets, ", "path: /tickets, no_auth: true, authorization: {format: bearer}, ")],
         ),
-        ("xml", &[("path: /tickets, ", "path: /tickets, body_format: xml, ")]),
+        (
+            "mapping to nothing",
+            &[(
+                "  on_unauthorized: park",
+                "  unified: {ticketing: {tickets: {resource: tiket, list: {response_mapping: {id: \"$string(\", \
+                 tags: [a]}}, get: {before: [x]}}, users: {}}}",
+            )],
+        ),
+        (
+            "assertion of another algorithm",
+            &[("format: api_key", "format: jwt_assertion\n    algorithm: RS128\n    claims: {iss: \"{{args.x}}\"}")],
+        ),
+        (
+            "session with two places",
+            &[("format: api_key", "format: session\n    token_path: a\n    token_header: x-y")],
+        ),
+        ("a body of files", &[("path: /tickets, ", "path: /tickets, body_format: multipart, ")]),
         ("path without slash", &[("path: /users,", "path: users,")]),
         ("path with query", &[("path: /users,", "path: \"/users?active=1\",")]),
         ("path is missing", &[("path: /users, ", "")]),

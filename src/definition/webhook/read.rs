@@ -125,8 +125,17 @@ fn secret(spot: &Spot<'_>) -> Option<SecretString> {
     Some(SecretString::from(text))
 }
 
-/// Kinds of events that are sent.
-pub(in crate::definition) fn event_types(spot: &Spot<'_>) -> Option<BTreeSet<EventType>> {
+/// Kinds of events that webhooks are sent.
+fn event_types(spot: &Spot<'_>) -> Option<BTreeSet<EventType>> {
+    one_of(spot, EventType::is_sent)
+}
+
+/// Kinds of events that runs send.
+pub(in crate::definition) fn events_of_runs(spot: &Spot<'_>) -> Option<BTreeSet<EventType>> {
+    one_of(spot, |event| event.is_sent() && event.is_of_run())
+}
+
+fn one_of(spot: &Spot<'_>, may: impl Fn(EventType) -> bool) -> Option<BTreeSet<EventType>> {
     let spots = spot.list()?;
     if spots.is_empty() {
         spot.problem(
@@ -135,10 +144,9 @@ pub(in crate::definition) fn event_types(spot: &Spot<'_>) -> Option<BTreeSet<Eve
         );
         return None;
     }
-    // Events outside of a run's chain are not sent yet: better refused than waited for in vain.
-    let sent = |event: &&EventType| event.is_by_default() || **event == EventType::RunStopped;
+    // What is not sent is better refused than waited for in vain.
     let choices: Vec<(&str, EventType)> =
-        EventType::ALL.iter().filter(sent).map(|event| (event.as_str(), *event)).collect();
+        EventType::ALL.iter().filter(|event| may(**event)).map(|event| (event.as_str(), *event)).collect();
     let read: Vec<Option<EventType>> = spots.iter().map(|spot| spot.choice(&choices)).collect();
     read.into_iter().collect()
 }

@@ -55,7 +55,7 @@ async fn a_page_arrives_byte_for_byte_with_all_its_headers() {
         ("content-type", "application/json"),
         ("content-length", &sent.body.len().to_string()),
         ("user-agent", concat!("rapidbridge/", env!("CARGO_PKG_VERSION"))),
-        ("rapidbridge-run", &sent.run.to_string()),
+        ("rapidbridge-run", &sent.run.unwrap().to_string()),
         ("rapidbridge-seq", "7"),
         ("rapidbridge-epoch", "42"),
         ("rapidbridge-attempt", "5"),
@@ -358,7 +358,7 @@ async fn no_log_line_has_a_secret_in_it() {
     assert!(
         text.contains(&format!(
             "run={} webhook=crm event=sync_job_run:record seq=7 attempt=2 status=200",
-            sent.run
+            sent.run.unwrap()
         )),
         "{text}"
     );

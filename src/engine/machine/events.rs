@@ -8,7 +8,7 @@ use super::{Effect, Machine};
 use crate::clock::Millis;
 use crate::definition::webhook::EventType;
 use crate::engine::checkpoint::{Staged, TroubleAbout};
-use crate::engine::event::Envelope;
+use crate::engine::event::{Envelope, Subject};
 use crate::engine::seam::Delivery;
 use crate::json::{Json, Unknown};
 use crate::plan::PlanNode;
@@ -100,7 +100,7 @@ impl Machine {
             event,
             id,
             body,
-            run: self.run.request.id,
+            run: Some(self.run.request.id),
             seq,
             attempts_before: trouble.map_or(0, |trouble| trouble.attempts),
         }
@@ -161,7 +161,7 @@ impl Machine {
         created_at: Millis,
     ) -> Envelope<'_> {
         Envelope {
-            run: self.run.request.id,
+            subject: Subject::Run(self.run.request.id),
             environment: &self.run.request.environment,
             webhook: &self.checkpoint.destinations[destination].webhook,
             event,

@@ -187,11 +187,11 @@ local kinds = {
   graves = function(namespace) say('members', 'graves:' .. namespace, '') end,
 }
 for _, key in ipairs({'stages', 'ring', 'asleep', 'ready', 'leases', 'parked', 'mutexes', 'triggers', 'live', 'runs', 'ended', 'contents',
-  'keyed', 'errands', 'holds', 'locks'}) do
+  'keyed', 'errands', 'holds', 'locks', 'announcements', 'announced'}) do
   kinds[key] = function() say('members', key, '') end
 end
 -- Values of the prefix's own.
-for _, key in ipairs({'staged', 'turn', 'beat', 'reap-after', 'stripped-to', 'confirmed', 'layout', 'writable', 'generation', 'integration', 'integrated_account', 'webhook',
+for _, key in ipairs({'staged', 'turn', 'beat', 'reap-after', 'stripped-to', 'confirmed', 'layout', 'writable', 'generation', 'unified_model', 'integration', 'integrated_account', 'webhook',
   'sync_job', 'sync_job_cron_trigger'}) do
   kinds[key] = function() end
 end
@@ -276,6 +276,12 @@ local members = {
   keyed = must_be('waiting'),
   line = function(turn) say('lock', turn, string.sub(name, 6)) end,
   errands = function() end,
+  announcements = function(id)
+    if redis.call('HEXISTS', P .. 'announced', id) == 0 then drop(id, 'nothing is known of it') end
+  end,
+  announced = function(id)
+    if not redis.call('ZSCORE', P .. 'announcements', id) then left(id .. ' in announced', 'it is never due', 'HDEL', 'announced', id) end
+  end,
   cells = must_be_in('state'),
   graves = must_be_in('state'),
   ['trigger-runs'] = must_live,

@@ -330,6 +330,14 @@ local function settled(at)
   redis.call('HDEL', run_key(ARGV[at]), 'worker')
 end
 
+-- Something that webhooks are told outside any run. Beyond so many the oldest are not pushed out: the new one is not told.
+local ANNOUNCEMENTS_MAX = 1000
+local function announce(id, what)
+  if redis.call('ZCARD', P .. 'announcements') >= ANNOUNCEMENTS_MAX then return end
+  redis.call('HSET', P .. 'announced', id, what)
+  redis.call('ZADD', P .. 'announcements', NOW, id)
+end
+
 -- What an owner learns with each answer: a stop request, and its account's gate.
 local function notice(id)
   local run = redis.call('HMGET', run_key(id), 'stop', 'account')

@@ -2,7 +2,7 @@
 -- lease ran out, admit. Nothing is reaped for one whole lease after a time in which nobody tended (Redis was
 -- away, or everybody was): the owners could not renew either.
 -- ARGV: depth to admit to, lease in ms, most runs of each kind to handle, crashes in a row that make a run poison
--- Returns {woken, reaped, admitted, ms until something is due or -1, errands that are due}
+-- Returns {woken, reaped, admitted, ms until something is due or -1, errands that are due, announcements that are due}
 local depth, lease, limit, crashes_max = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local beat = tonumber(redis.call('GET', P .. 'beat') or '0')
@@ -52,4 +52,5 @@ for _, name in ipairs({'parked', 'asleep', 'leases', 'errands'}) do
     if next < 0 or wait < next then next = wait end
   end
 end
-return {#due, reaped, admitted, next, redis.call('ZCOUNT', P .. 'errands', '-inf', NOW)}
+return {#due, reaped, admitted, next, redis.call('ZCOUNT', P .. 'errands', '-inf', NOW),
+  redis.call('ZCOUNT', P .. 'announcements', '-inf', NOW)}

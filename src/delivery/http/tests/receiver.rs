@@ -151,7 +151,7 @@ pub(super) fn delivery(event: EventType) -> Delivery {
         body: Bytes::from_static(
             "{ \"n\":12345678901234567890123, \"a\":1.10,\"a\":\"\\u00e4ä\" ,\"z\":1e400}".as_bytes(),
         ),
-        run: RunId::new(3),
+        run: Some(RunId::new(3)),
         seq: Some(7),
         attempts_before: 0,
     }

@@ -76,7 +76,9 @@ impl World {
                 | EventType::RunCreated
                 | EventType::RunUpdated
                 | EventType::RunDeleted
-                | EventType::TriggerFailed => {}
+                | EventType::TriggerFailed
+                | EventType::AccountRefused
+                | EventType::AccountReactivated => {}
             }
         }
         let generations: BTreeSet<_> = limited.iter().map(|(until, _)| until).collect();
