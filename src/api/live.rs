@@ -21,6 +21,7 @@ use crate::engine::budget::Room;
 use crate::engine::seam::{Cursor, FetchErrorKind, FetchRequest, Page, SendGuard, Source};
 use crate::id::AccountId;
 use crate::json::Json;
+use crate::store::budget::Counted;
 use answer::Shape;
 use query::Asked;
 
@@ -133,7 +134,7 @@ async fn serve(api: &Api, target: &Target, last: Option<String>, request: Reques
         Some(text) => opened(api, &purpose(api, &account, target, &method), text)?,
     };
     let store = api.store();
-    let (generation, opens) = store.gate(&account).await?;
+    let (generation, opens) = store.gate(Counted::Account(&account)).await?;
     let now = store.now().await?;
     if now < opens {
         return Err(answer::limited(&account, opens.since(now)));
@@ -175,7 +176,7 @@ async fn ask(
         Err(error) => error,
     };
     if let FetchErrorKind::RateLimited { wait } = error.kind
-        && let Err(error) = api.store().close_gate(account, generation, wait).await
+        && let Err(error) = api.store().close_gate(Counted::Account(account), generation, wait).await
     {
         debug!(%error, "the account's gate could not be closed");
     }

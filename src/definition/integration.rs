@@ -176,8 +176,10 @@ pub struct RateLimitRule {
     pub is_limited: Option<Expression>,
     /// Gives the seconds that such an answer asks to wait.
     pub retry_after: Option<Expression>,
-    /// What the source allows an account.
+    /// What the source allows.
     pub budget: Option<RequestBudget>,
+    /// Whether it counts the requests of all accounts together: the limit is the application's.
+    pub of_application: bool,
     /// The wait when the source gives no hint.
     pub default_wait: Duration,
     /// The longest single wait that is believed; a longer hint is cut to it.
@@ -192,6 +194,7 @@ impl Default for RateLimitRule {
             is_limited: None,
             retry_after: None,
             budget: None,
+            of_application: false,
             default_wait: Duration::from_secs(30),
             max_wait: Duration::from_secs(3600),
         }

@@ -14,6 +14,10 @@ use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page, SendGu
 use crate::id::AccountId;
 use crate::source::{Http, HttpSource};
 use crate::store::Store;
+use crate::store::budget::Counted;
+
+/// The error of a request that was not sent, as what the source allows is used up.
+const BUDGET_USED_UP: &str = "budget_used_up";
 
 /// How long a slot is held for a budget to fill.
 const WAITED_MAX: Duration = Duration::from_secs(1);
@@ -40,24 +44,42 @@ impl LiveSource {
         Self { live, integration, account, http, tokens, store }
     }
 
-    /// Takes a request out of what the source allows the account. A short wait is waited here; for a longer one the run
-    /// gives its slot back, as it does when the source itself limits it.
-    async fn spend(&self, budget: RequestBudget, account: &AccountId) -> Result<(), FetchError> {
+    /// Takes a request out of what the source allows. A short wait is waited here; for a longer one the run gives its slot
+    /// back, as it does when the source itself limits it.
+    async fn spend(&self, integration: &Integration, account: &AccountId) -> Result<(), FetchError> {
+        let rule = &integration.rate_limit;
+        let budget = rule.budget.map(|RequestBudget { requests, per }| (requests, per));
+        let (whose, name) = counted(integration, account);
+        if budget.is_none() && !rule.of_application {
+            return Ok(());
+        }
         let deadline = clock::monotonic() + WAITED_MAX;
         loop {
-            let spent = self.store.spend(account, budget.requests, budget.per).await;
+            let spent = self.store.spend(whose, budget).await;
             let Some(wait) = spent.map_err(|error| unreadable(error.into()))? else { return Ok(()) };
             if clock::monotonic() + wait > deadline {
                 let wait = Duration::from_secs(wait.as_secs() + 1);
-                let RequestBudget { requests, per } = budget;
+                let most =
+                    budget.map(|(requests, per)| format!(" ({requests} requests in {} s)", per.as_secs()));
                 let message = format!(
-                    "the account's budget of {requests} requests in {} s is used up; asked again in {} s",
-                    per.as_secs(),
+                    "what {name} may ask{} is used up; asked again in {} s",
+                    most.unwrap_or_default(),
                     wait.as_secs()
                 );
-                return Err(FetchError::new(FetchErrorKind::RateLimited { wait }, "budget_used_up", message));
+                return Err(FetchError::new(FetchErrorKind::RateLimited { wait }, BUDGET_USED_UP, message));
             }
             tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// A limit that the source set for all accounts of the application stops them all. One for another account than the
+    /// run's stops that one; the run's own is the engine's business.
+    async fn limited(&self, integration: &Integration, account: &AccountId, wait: Duration) {
+        let (whose, name) = counted(integration, account);
+        if (integration.rate_limit.of_application || *account != self.account)
+            && let Err(error) = self.store.close_gate(whose, 0, wait).await
+        {
+            tracing::debug!(%error, "the gate of {name} could not be closed");
         }
     }
 
@@ -71,9 +93,7 @@ impl LiveSource {
         room: &Room,
         guard: &dyn SendGuard,
     ) -> Result<Page, FetchError> {
-        if let Some(budget) = integration.rate_limit.budget {
-            self.spend(budget, &account.id).await?;
-        }
+        self.spend(integration, &account.id).await?;
         let source = |account| HttpSource::new(Arc::clone(integration), account, self.http.clone());
         let Some(grant) = integration.grant.as_ref().filter(|grant| grant.fits(account)) else {
             return source(Arc::clone(account)).fetch(request, room, guard).await;
@@ -111,6 +131,11 @@ impl Source for LiveSource {
             },
         };
         let result = self.ask(&integration, &account, request, room, guard).await;
+        if let Err(FetchError { kind: FetchErrorKind::RateLimited { wait }, error, .. }) = &result
+            && error != BUDGET_USED_UP
+        {
+            self.limited(&integration, &account.id, *wait).await;
+        }
         // What was read a moment ago must not fail a run whose account was mended since.
         if let Err(FetchError { kind: FetchErrorKind::Unauthorized, .. }) = &result
             && let Some(mended) = self.live.mended(&account).await
@@ -118,6 +143,15 @@ impl Source for LiveSource {
             return self.ask(&integration, &mended, request, room, guard).await;
         }
         result
+    }
+}
+
+/// Whom the source counts requests for, and how that is called.
+fn counted<'c>(integration: &'c Integration, account: &'c AccountId) -> (Counted<'c>, &'static str) {
+    if integration.rate_limit.of_application {
+        (Counted::Application(&integration.name), "the application")
+    } else {
+        (Counted::Account(account), "the account")
     }
 }
 

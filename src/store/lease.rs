@@ -8,7 +8,7 @@ use redis::ScriptInvocation;
 use super::marks::{self, Mark};
 use super::{PATIENCE, Store, StoreError, Unconfirmed};
 use crate::clock::Millis;
-use crate::id::{AccountId, RunId};
+use crate::id::RunId;
 use crate::run::{Outcome, Status};
 
 /// Who writes, and which write it is.
@@ -210,42 +210,7 @@ impl Store {
         call.arg(run.to_string()).arg(epoch).arg(owner).arg(1);
         Ok(self.call::<String>(&call, PATIENCE).await? == "ok")
     }
-
-    /// Closes an account's gate for `wait`, unless the request was sent under an older generation than the
-    /// gate's. Returns its generation and when it opens.
-    ///
-    /// # Errors
-    /// When Redis can't be reached.
-    pub async fn close_gate(
-        &self,
-        account: &AccountId,
-        seen: u64,
-        wait: Duration,
-    ) -> Result<(u64, Millis), StoreError> {
-        let mut call = self.scripts.close_gate.key(self.of_account(account));
-        call.arg(account.as_str()).arg(seen).arg(millis(wait)).arg(millis(GATE_REMEMBERED));
-        let (generation, opens): (u64, i64) = self.call(&call, PATIENCE).await?;
-        Ok((generation, Millis(opens)))
-    }
 }
-
-impl Store {
-    /// Generation of an account's gate, and when it opens.
-    ///
-    /// # Errors
-    /// When Redis can't be reached.
-    pub async fn gate(&self, account: &AccountId) -> Result<(u64, Millis), StoreError> {
-        let key = format!("{}gate:{account}", self.of_account(account));
-        let mut command = redis::cmd("HMGET");
-        command.arg(key).arg("generation").arg("opens");
-        let (generation, opens): (Option<u64>, Option<i64>) =
-            command.query_async(&mut self.shared.clone()).await?;
-        Ok((generation.unwrap_or_default(), Millis(opens.unwrap_or_default())))
-    }
-}
-
-/// How long a gate is remembered after it opened: longer than any request that was sent before it closed.
-const GATE_REMEMBERED: Duration = Duration::from_secs(3600);
 
 fn add_write(call: &mut ScriptInvocation<'_>, fence: Fence<'_>, write: &Write<'_>) -> Result<(), StoreError> {
     call.arg(fence.run.to_string()).arg(fence.epoch).arg(fence.owner).arg(fence.rev);

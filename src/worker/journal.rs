@@ -13,6 +13,7 @@ use crate::engine::seam::{Entry, Journal, JournalError, Notice};
 use crate::id::AccountId;
 use crate::json::Json;
 use crate::run::{Outcome, RunRequest, Status};
+use crate::store::budget::Counted;
 use crate::store::lease::{Fence, Terminal, Write};
 use crate::store::marks::Mark;
 use crate::store::ready::Claim;
@@ -179,7 +180,7 @@ impl Journal for StoreJournal {
     }
 
     async fn close_gate(&self, seen: u64, wait: Duration) -> Result<Gate, JournalError> {
-        let closed = self.store.close_gate(&self.account, seen, wait).await;
+        let closed = self.store.close_gate(Counted::Account(&self.account), seen, wait).await;
         closed.map(gate).map_err(|error| JournalError::Unavailable(error.to_string()))
     }
 

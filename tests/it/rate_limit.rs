@@ -211,3 +211,25 @@ async fn a_declared_budget_is_kept_to_and_then_waited_for() {
     cluster.helpdesk.read(|ledger| assert_eq!(ledger.requests, REQUESTS, "{ledger}"));
     cluster.check_alive();
 }
+
+/// Where the limit is the application's, what one account spends another one lacks, and what the source says to one holds
+/// for all.
+#[tokio::test]
+async fn a_limit_of_the_application_is_one_for_all_accounts() {
+    let mut cluster = Setup { workers: 2, ..Setup::default() }.start().await;
+    let rule = json!({ "rate_limit": { "scope": "application" } });
+    let integration = with(definitions::integration(), rule);
+    let token = cluster.helpdesk.settings().token.clone();
+    let other = definitions::account("other", &cluster.helpdesk.url(), &token);
+    cluster.apply(vec![integration, other, job("tickets", definitions::tickets())]).await;
+    limit_at(&cluster.helpdesk, 2, 30);
+    let first = cluster.api.push("tickets", "acme", "backend").await;
+    let limited = cluster.api.run_when(&first, "limited", |run| run.status == "rate_limited").await;
+    assert_eq!(limited.place, "parked");
+    let asked = cluster.helpdesk.read(|ledger| ledger.requests);
+    let second = cluster.api.push("tickets", "other", "backend").await;
+    let limited = cluster.api.run_when(&second, "limited", |run| run.status == "rate_limited").await;
+    assert_eq!(limited.place, "parked");
+    cluster.helpdesk.read(|ledger| assert_eq!(ledger.requests, asked, "{ledger}"));
+    cluster.check_alive();
+}

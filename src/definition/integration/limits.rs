@@ -44,6 +44,8 @@ pub(super) fn rate_limit(spot: &Spot<'_>) -> Option<RateLimitRule> {
     let is_limited = fields.maybe("is_rate_limited", Spot::expression);
     let retry_after = fields.maybe("retry_after_header_expression", Spot::expression);
     let budget = budget(&fields);
+    let of_application =
+        fields.or("scope", false, |spot| spot.choice(&[("account", false), ("application", true)]));
     let max_wait = fields.or("max_wait", default.max_wait, |spot| spot.duration(second..=WAIT_MAX));
     let default_wait =
         fields.or("default_wait", default.default_wait, |spot| spot.duration(second..=WAIT_MAX));
@@ -54,6 +56,7 @@ pub(super) fn rate_limit(spot: &Spot<'_>) -> Option<RateLimitRule> {
         is_limited: is_limited?,
         retry_after: retry_after?,
         budget: budget?,
+        of_application: of_application?,
         default_wait: default_wait?,
         max_wait: max_wait?,
     };

@@ -80,7 +80,10 @@ fn integrations() {
         ),
         (
             "assertion of another algorithm",
-            &[("format: api_key", "format: jwt_assertion\n    algorithm: RS128\n    claims: {iss: \"{{args.x}}\"}")],
+            &[(
+                "format: api_key",
+                "format: jwt_assertion\n    algorithm: RS128\n    claims: {iss: \"{{args.x}}\"}",
+            )],
         ),
         (
             "session with two places",

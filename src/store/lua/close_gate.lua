@@ -1,6 +1,6 @@
--- close_gate: closes an account's rate-limit gate. While it is closed, an answer to a request that was sent under
+-- close_gate: closes the rate-limit gate of an account, or of an application. While it is closed, an answer to a request that was sent under
 -- an older generation does not extend it. Generations grow with time, so an expired gate does not begin again at 1.
--- ARGV: account, generation seen, wait in ms, how long a gate is remembered after it opened in ms
+-- ARGV: whose, generation seen, wait in ms, how long a gate is remembered after it opened in ms
 -- Returns {generation, opens}
 local key = P .. 'gate:' .. ARGV[1]
 local gate = redis.call('HMGET', key, 'generation', 'opens')

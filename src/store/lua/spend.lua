@@ -1,6 +1,12 @@
--- spend: takes one request out of an account's budget: a bucket that holds `most` and fills in `per`.
--- ARGV: account, most, per in ms
--- Returns 0 when there was one, or in how many ms there will be
+-- spend: takes one request out of a budget, of an account or of all accounts of an application: a bucket that holds `most`
+-- and fills in `per`; there is none when `most` is 0. While the application's gate is closed there is nothing to take.
+-- ARGV: whose, most, per in ms, whether its gate counts
+-- Returns 0 when there was one, or in how many ms there may be
+if ARGV[4] == '1' then
+  local closed = tonumber(redis.call('HGET', P .. 'gate:' .. ARGV[1], 'opens') or '0') - NOW
+  if closed > 0 then return closed end
+end
+if ARGV[2] == '0' then return 0 end
 local key, most, per = P .. 'budget:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local bucket = redis.call('HMGET', key, 'left', 'at')
 local left = tonumber(bucket[1] or most)

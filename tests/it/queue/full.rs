@@ -6,6 +6,7 @@ use rapidbridge::clock::Millis;
 use rapidbridge::run::Status;
 use rapidbridge::seal::Sealer;
 use rapidbridge::store::StoreError;
+use rapidbridge::store::budget::Counted;
 use rapidbridge::store::definitions::Definitions;
 use rapidbridge::store::lease::{Renewal, Write};
 use rapidbridge::store::ready::ReadyReader;
@@ -79,7 +80,7 @@ async fn new_work_leaves_nothing_and_finishing_work_goes_on() {
     let lease = (renews.request.id, renews.epoch, renews.owner.clone());
     assert_eq!(bench.store.renew(&[lease], LEASE).await.unwrap(), [Renewal::Held { stop: None }]);
     let account = "one".parse().unwrap();
-    bench.store.close_gate(&account, 0, LEASE).await.unwrap();
+    bench.store.close_gate(Counted::Account(&account), 0, LEASE).await.unwrap();
     bench.finish(renews).await;
     assert_eq!(bench.store.stop(stopped, "enough").await.unwrap(), Stopped::Now);
     assert_full("claim", bench.store.claim(&entry, "w", LEASE).await);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rapidbridge::clock::Millis;
+use rapidbridge::store::budget::Counted;
 
 use super::bench::{Bench, DEPTH};
 use crate::support::eventually;
@@ -107,8 +108,9 @@ async fn an_account_behind_a_closed_gate_sleeps_until_it_opens() {
     assert_eq!(claim.request.id, running);
     let wait = Duration::from_millis(700);
     let account = claim.request.account.clone();
-    let (generation, opens) = bench.store.close_gate(&account, claim.gate.0, wait).await.unwrap();
-    let late = bench.store.close_gate(&account, claim.gate.0, wait * 100).await.unwrap();
+    let (generation, opens) =
+        bench.store.close_gate(Counted::Account(&account), claim.gate.0, wait).await.unwrap();
+    let late = bench.store.close_gate(Counted::Account(&account), claim.gate.0, wait * 100).await.unwrap();
     assert_eq!(late, (generation, opens), "an answer from before the gate closed does not extend it");
     let limited = bench.push("limited", "two", 2).await;
     let free = bench.push("free", "one", 3).await;
