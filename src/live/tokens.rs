@@ -43,7 +43,7 @@ pub(super) struct Authorised {
 }
 
 /// What is sealed.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Sealed {
     /// Which credentials of the account these were made from; others mean that it was connected again.
     of: String,
@@ -80,6 +80,7 @@ impl Tokens {
             if refused != Some(generation) {
                 match &own {
                     Some(own) if own.renew_at.is_none_or(|at| clock::now() < at) => {
+                        let generation = self.sealed_anew(&account, &kept, own).await?;
                         return Ok(Authorised { account: with(&account, own), generation });
                     }
                     // The token that the account was connected with serves as long as the source takes it.
@@ -193,6 +194,29 @@ impl Tokens {
         }
         info!(account = account.id.as_str(), "access renewed");
         Ok(())
+    }
+
+    /// Seals tokens with the key of the moment, if they were sealed with an earlier one: it will be taken away some day. Returns
+    /// their generation.
+    async fn sealed_anew(
+        &self,
+        account: &Account,
+        kept: &KeptToken,
+        own: &Sealed,
+    ) -> Result<u64, FetchError> {
+        let generation = kept.generation;
+        if !self.sealer.is_outdated(&kept.sealed)
+            || self.store.begin_renewal(&account.id, generation).await.map_err(passing)? != Renewal::Yours
+        {
+            return Ok(generation);
+        }
+        // So is the fingerprint of what they were made from.
+        let anew = Sealed { of: self.fingerprint(account), ..own.clone() };
+        let sealed = self.seal(account, &anew)?;
+        let let_in = announcement(account, EventType::AccountReactivated, None);
+        let tokens = Renewed::Tokens(&sealed);
+        let counts = self.store.end_renewal(&account.id, generation, tokens, &let_in).await;
+        Ok(generation + u64::from(counts.map_err(passing)?))
     }
 
     /// The tokens that are kept, if they were made from what the account has now.
