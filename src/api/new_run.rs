@@ -169,10 +169,7 @@ pub(super) async fn accept(api: &Api, wanted: Wanted, key: &IdempotencyKey) -> A
 
 /// Puts a dry run into its account's backlog. It waits for nobody: it changes nothing.
 pub(super) async fn enqueue_dry(api: &Api, wanted: Wanted) -> Result<RunId, ApiError> {
-    let mut request = request(api, wanted).await?;
-    if request.webhooks.is_empty() {
-        request.webhooks.extend(NO_WEBHOOK.parse().ok());
-    }
+    let request = request(api, wanted).await?;
     match api.store().enqueue(&request, Exclusive::No, None).await? {
         Enqueued::Created(run) | Enqueued::Exists(run) => Ok(run),
         Enqueued::Full { waiting } => Err(too_many(&request.account, waiting)),
@@ -251,7 +248,7 @@ async fn check(api: &Api, wanted: &Wanted, now: Millis) -> Result<Checks, ApiErr
     let job = find(api, Kind::SyncJob, wanted.job.as_str(), "sync_job_id", &mut problems).await?;
     let account =
         find(api, Kind::Account, wanted.account.as_str(), "integrated_account_id", &mut problems).await?;
-    for webhook in &wanted.webhooks {
+    for webhook in wanted.webhooks.iter().filter(|_| wanted.dry_run.is_none()) {
         check_webhook(api, webhook, "webhook_id", &mut problems).await?;
     }
     let (Some((Checked::SyncJob(job), job_revision)), Some((Checked::Account(account), _))) = (job, account)
@@ -325,14 +322,18 @@ async fn check_job(
         };
         problems.push(problem("version", &message, Some(hint)));
     }
-    let prepared = match job.prepare(&wanted.args, &wanted.account, &wanted.webhooks, now) {
+    // A dry run delivers nothing, so it need not say where to.
+    let stand_in: Vec<WebhookId> = NO_WEBHOOK.parse().into_iter().collect();
+    let needs_none = wanted.dry_run.is_some() && wanted.webhooks.is_empty() && !job.has_destinations();
+    let webhooks = if needs_none { &stand_in } else { &wanted.webhooks };
+    let prepared = match job.prepare(&wanted.args, &wanted.account, webhooks, now) {
         Ok(prepared) => prepared,
         Err(found) => {
             problems.extend(found.iter().cloned());
             return Ok(None);
         }
     };
-    for delivers in prepared.destinations.iter().filter(|it| !wanted.webhooks.contains(&it.webhook)) {
+    for delivers in prepared.destinations.iter().filter(|it| !webhooks.contains(&it.webhook)) {
         let mut found = Vec::new();
         check_webhook(api, &delivers.webhook, "args", &mut found).await?;
         problems.extend(found.into_iter().map(|problem| Problem {

@@ -30,7 +30,7 @@ use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use rapidbridge::clock::Millis;
 use rapidbridge::definition::unified::{What, findings};
-use rapidbridge::definition::{Account, Integration, read_files, read_json};
+use rapidbridge::definition::{Account, Document, Integration, read_files, read_json};
 use rapidbridge::definition::{UnifiedModel, schema};
 use rapidbridge::egress::Egress;
 use rapidbridge::engine::budget::Budget;
@@ -39,6 +39,8 @@ use rapidbridge::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page, 
 use rapidbridge::json::Json;
 use rapidbridge::source::{Http, HttpSource};
 use serde_json::{Value, json};
+
+use crate::support::Setup;
 
 /// More pages than any simulated list has.
 const PAGES_MAX: usize = 200;
@@ -193,6 +195,10 @@ fn catalogue() -> PathBuf {
 
 /// The declaration, with the simulator in place of the API's hosts.
 fn integration(name: &str, base: &str) -> Integration {
+    Integration::from_document(&integration_document(name, base)).unwrap()
+}
+
+fn integration_document(name: &str, base: &str) -> Document {
     let text = std::fs::read_to_string(catalogue().join(name).join("integration.yaml")).unwrap();
     let at_simulator = |line: &str| match line.trim_start().strip_prefix("base_url:") {
         Some(url) if url.contains("://") => {
@@ -203,12 +209,15 @@ fn integration(name: &str, base: &str) -> Integration {
         _ => line.to_owned(),
     };
     let text = text.lines().map(at_simulator).collect::<Vec<_>>().join("\n");
-    let documents = read_files([("integration.yaml", text.as_str())], &|_| None).unwrap();
-    Integration::from_document(&documents[0]).unwrap()
+    read_files([("integration.yaml", text.as_str())], &|_| None).unwrap().remove(0)
 }
 
 /// An account, with each of its credentials changed by `credential`.
 fn account(api: &Api, base: &str, credential: impl Fn(&str) -> String) -> Account {
+    Account::from_document(&read_json(&account_document(api, base, credential)).unwrap()).unwrap()
+}
+
+fn account_document(api: &Api, base: &str, credential: impl Fn(&str) -> String) -> Value {
     let mut body: Value = serde_json::from_str(api.account).unwrap();
     for value in body["credentials"].as_object_mut().unwrap().values_mut() {
         *value = json!(credential(value.as_str().unwrap()));
@@ -221,7 +230,7 @@ fn account(api: &Api, base: &str, credential: impl Fn(&str) -> String) -> Accoun
     body["kind"] = json!("integrated_account");
     body["id"] = json!("acme");
     body["integration"] = json!(api.name);
-    Account::from_document(&read_json(&body).unwrap()).unwrap()
+    body
 }
 
 fn source(integration: Integration, account: Account) -> HttpSource {
@@ -388,6 +397,61 @@ async fn mapped_records_are_what_the_model_says(#[case] api: &'static Api) {
                 panic!("{}: {finding}", api.name)
             }
         }
+    }
+}
+
+/// The example job of each entry, as a worker executes it against the simulator: a dry run, which asks for real and reads
+/// the beginning of each list.
+#[rstest::rstest]
+#[case(&asana::API)]
+#[case(&freshdesk::API)]
+#[case(&github::API)]
+#[case(&gitlab::API)]
+#[case(&hubspot::API)]
+#[case(&intercom::API)]
+#[case(&jira::API)]
+#[case(&linear::API)]
+#[case(&notion::API)]
+#[case(&pipedrive::API)]
+#[case(&salesforce::API)]
+#[case(&shopify::API)]
+#[case(&slack::API)]
+#[case(&stripe::API)]
+#[case(&zendesk::API)]
+#[tokio::test]
+async fn the_example_job_reads_the_api(#[case] api: &'static Api) {
+    let simulator = Simulator::start(api).await;
+    let cluster = Setup { workers: 1, ..Setup::default() }.start().await;
+    let text = std::fs::read_to_string(catalogue().join(api.name).join("sync-job.yaml")).unwrap();
+    let jobs = read_files([("sync-job.yaml", text.as_str())], &|_| None).unwrap();
+    let account = account_document(api, &simulator.base, str::to_owned);
+    let documents = [integration_document(api.name, &simulator.base).body, account];
+    cluster
+        .api
+        .apply(&documents.into_iter().chain(jobs.iter().map(|job| job.body.clone())).collect::<Vec<_>>())
+        .await;
+    for job in &jobs {
+        let takes = job.body["args_schema"].as_object().into_iter().flat_map(|args| args.keys());
+        let args: serde_json::Map<String, Value> = takes.map(|name| (name.clone(), json!("acme"))).collect();
+        let body = json!({ "integrated_account_id": "acme", "limit": 1, "args": args });
+        let answer = cluster.api.post(&format!("/sync-job/{}/dry-run", job.id), &body).await;
+        assert_eq!(answer["run"]["status"], "completed", "{}: {answer:#}", api.name);
+        let steps = answer["steps"].as_array().unwrap().iter().filter(|step| step["what"] == "request");
+        let asked: Vec<&Value> = steps.map(|step| &step["detail"]).collect();
+        let failed: Vec<_> = asked.iter().filter(|request| !request["answer"]["error"].is_null()).collect();
+        assert!(failed.is_empty(), "{}: {failed:#?}", api.name);
+        let read: BTreeSet<&str> = asked
+            .iter()
+            .filter(|request| request["answer"]["records"].as_u64().is_some_and(|records| records > 0))
+            .filter_map(|request| request["resource"].as_str())
+            .collect();
+        // The first record of a list need not have any of those that hang on it.
+        let nodes = job.body["resources"].as_array().unwrap().iter();
+        let first: BTreeSet<&str> = nodes
+            .filter(|node| node["depends_on"].is_null())
+            .filter_map(|node| node["resource"].as_str())
+            .collect();
+        assert!(!first.is_empty() && read.is_superset(&first), "{}: {read:?} of {first:?}", api.name);
     }
 }
 

@@ -12,16 +12,16 @@ use serde_json::Value;
 /// Blocks that are no documents and are not checked. There is no need for any so far; a few may come.
 const UNCHECKED_MAX: usize = 3;
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The files in a folder whose names end like this, in order.
-fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<PathBuf> =
         entries.filter(|path| path.extension().is_some_and(|other| other == extension)).collect();
@@ -30,18 +30,23 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
 }
 
 /// An environment in which every variable is set, to something that may stand anywhere.
-fn env(name: &str) -> Option<String> {
+pub(crate) fn env(name: &str) -> Option<String> {
     (!name.is_empty()).then(|| "https://dummy.example".to_owned())
 }
 
-/// A fenced block: where it begins, what stands behind the fence, and its lines.
-struct Block {
-    place: String,
-    info: String,
-    text: String,
+/// The pages of the documentation.
+pub(crate) fn pages() -> Vec<PathBuf> {
+    [vec![root().join("README.md")], files("docs", "md")].concat()
 }
 
-fn blocks(path: &Path) -> Vec<Block> {
+/// A fenced block: where it begins, what stands behind the fence, and its lines.
+pub(crate) struct Block {
+    pub(crate) place: String,
+    pub(crate) info: String,
+    pub(crate) text: String,
+}
+
+pub(crate) fn blocks(path: &Path) -> Vec<Block> {
     let name = path.strip_prefix(root()).unwrap().display().to_string();
     let (mut found, mut open) = (Vec::new(), None::<Block>);
     for (index, line) in read(path).lines().enumerate() {
@@ -78,14 +83,13 @@ fn problems(place: &str, text: &str) -> Option<String> {
 }
 
 /// What a fragment of an integration lacks to be one.
-const INTEGRATION: &str =
+pub(crate) const INTEGRATION: &str =
     "kind: integration\nname: x\nbase_url: https://x.example\nresources: { r: { list: { path: /r } } }\n";
 
 #[test]
 fn every_example_in_the_documentation_can_be_applied() {
     let (mut checked, mut unchecked, mut wrong) = (0, 0, Vec::new());
-    let pages = [vec![root().join("README.md")], files("docs", "md")].concat();
-    for block in pages.iter().flat_map(|path| blocks(path)) {
+    for block in pages().iter().flat_map(|path| blocks(path)) {
         let found: Vec<String> = match block.info.as_str() {
             "yaml" => problems(&block.place, &block.text).into_iter().collect(),
             "yaml fragment of integration" => {
@@ -144,7 +148,7 @@ fn mentioned(text: &str) -> BTreeSet<&str> {
 
 /// Every plain word that the readers of a kind have as a string: names of fields, those that are ignored or refused
 /// included, and the words that a field may have as its value.
-fn known_words(source: &str) -> BTreeSet<&str> {
+pub(crate) fn known_words(source: &str) -> BTreeSet<&str> {
     let code = source.split("#[cfg(test)]").next().unwrap_or_default();
     let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     let plain = |word: &&str| {
@@ -155,7 +159,15 @@ fn known_words(source: &str) -> BTreeSet<&str> {
 }
 
 /// The readers of a kind: its file and those in the folders beside it.
-fn readers(stem: &str) -> Vec<PathBuf> {
+pub(crate) fn readers(kind: Kind) -> Vec<PathBuf> {
+    let stem = match kind {
+        Kind::UnifiedModel => "unified",
+        Kind::Integration => "integration",
+        Kind::Account => "account",
+        Kind::Webhook => "webhook",
+        Kind::SyncJob => "job",
+        Kind::Trigger => "trigger",
+    };
     let file = root().join(format!("src/definition/{stem}.rs"));
     let folder = format!("src/definition/{stem}");
     let mut found = vec![file];
@@ -169,23 +181,24 @@ fn readers(stem: &str) -> Vec<PathBuf> {
     found
 }
 
+/// Strings in the readers that nobody writes into a definition.
+pub(crate) const NOT_WRITTEN: [&str; 10] = [
+    "snake_case",
+    // Words of messages.
+    "characters",
+    "elements",
+    "graph",
+    "nothing",
+    "text",
+    // Words of the expression language.
+    "and",
+    "function",
+    "in",
+    "or",
+];
+
 #[test]
 fn the_reference_names_all_that_the_readers_know() {
-    /// Strings in the readers that nobody writes into a definition.
-    const NOT_WRITTEN: [&str; 10] = [
-        "snake_case",
-        // Words of messages.
-        "characters",
-        "elements",
-        "graph",
-        "nothing",
-        "text",
-        // Words of the expression language.
-        "and",
-        "function",
-        "in",
-        "or",
-    ];
     let reference = read(&root().join("docs/definitions.md"));
     let jobs = read(&root().join("docs/sync-jobs.md"));
     let everywhere: BTreeSet<&str> = ["Files", "Placeholders", "RapidBridge's fields"]
@@ -200,15 +213,7 @@ fn the_reference_names_all_that_the_readers_know() {
             // Of `config.key` each step.
             own.extend(mentioned(&jobs).into_iter().flat_map(|span| span.split('.')));
         }
-        let stem = match kind {
-            Kind::UnifiedModel => "unified",
-            Kind::Integration => "integration",
-            Kind::Account => "account",
-            Kind::Webhook => "webhook",
-            Kind::SyncJob => "job",
-            Kind::Trigger => "trigger",
-        };
-        for path in readers(stem) {
+        for path in readers(*kind) {
             let source = read(&path);
             for word in known_words(&source).into_iter().filter(|word| !NOT_WRITTEN.contains(word)) {
                 count += 1;

@@ -88,6 +88,10 @@ fn route(asked: &Asked) -> Answer {
             by_number(asked, changed(asked, (1..=430).map(merge_request).collect()))
         }
         ["projects", "42", "merge_requests", iid] => one((1..=430).map(merge_request), "iid", iid),
+        // The other projects have none.
+        ["projects", _, "issues" | "merge_requests"] | ["projects", _, "issues", _, "notes"] => {
+            by_number(asked, Vec::new())
+        }
         ["projects", "42", "labels"] => by_number(asked, (1..=30).map(label).collect()),
         ["projects", "42", "labels", id] => one((1..=30).map(label), "id", id),
         ["groups", "acme", "members", "all"] => by_number(asked, (1..=215).map(member).collect()),
