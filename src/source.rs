@@ -43,6 +43,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backoff;
+use crate::definition::integration::Authorization;
 use crate::definition::{Account, Integration};
 use crate::egress::Egress;
 use crate::engine::budget::Room;
@@ -152,7 +153,8 @@ impl Source for HttpSource {
         let unified = unified.map_err(unreachable)?;
         let own = unified.as_ref().map_or(request, |unified| &unified.request);
         let own = unified::with_page_size(method, own);
-        let prepared = request::prepare(account, method, &own, self.secrets.clone()).map_err(unreachable)?;
+        let prepare = || request::prepare(account, method, &own, self.secrets.clone());
+        let mut prepared = prepare().map_err(unreachable)?;
         // A cursor that works once must not be spent on a page that is then let go.
         if !method.replayable && !room.grow(method.page_bytes_max.min(self.http.page_bytes_max)) {
             return Err(self.reported(Failure::no_room(), request, Some(&prepared)));
@@ -178,6 +180,10 @@ impl Source for HttpSource {
                     stumbled |= failure.kind == FetchErrorKind::Transient;
                     tokio::time::sleep(self.delay(request, tries)).await;
                     tries += 1;
+                    // What it signs, such as a time, may be good for one try.
+                    if matches!(method.authorization, Authorization::Expression { .. }) {
+                        prepared = prepare().map_err(unreachable)?;
+                    }
                 }
                 // A broken answer is the source's nature when it comes each time. After a stumble it is one more.
                 Err(failure) if failure.again && stumbled => {

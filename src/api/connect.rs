@@ -13,8 +13,11 @@ use super::error::{Answer, ApiError, reply};
 use super::live::answer;
 use super::request::Body;
 use crate::definition::Kind;
+use crate::engine::seam::{FetchError, FetchErrorKind};
 use crate::id::AccountId;
 
+/// The longest address to come back to: the state holds it, and comes back as well.
+const URI_BYTES_MAX: usize = 1024;
 /// The longest code or state that is taken.
 const TEXT_BYTES_MAX: usize = 4096;
 
@@ -22,8 +25,10 @@ pub(super) async fn connect(State(api): State<Api>, Path(id): Path<String>, body
     let mut fields = body.fields()?;
     let redirect = fields.maybe::<String>("redirect_uri");
     let (code, state) = (fields.maybe::<String>("code"), fields.maybe::<String>("state"));
-    if [&code, &state].into_iter().flatten().any(|text| text.len() > TEXT_BYTES_MAX) {
-        fields.problem("code", "is longer than any that a source gives", None);
+    for (name, text) in [("code", &code), ("state", &state)] {
+        if text.as_ref().is_some_and(|text| text.len() > TEXT_BYTES_MAX) {
+            fields.problem(name, "is longer than any that a source gives back", None);
+        }
     }
     match (&redirect, &code, &state) {
         (Some(uri), None, None) => {
@@ -44,12 +49,12 @@ pub(super) async fn connect(State(api): State<Api>, Path(id): Path<String>, body
     }
     let connections = &api.0.connections;
     if let (Some(code), Some(state)) = (code, state) {
-        connections.admit(&account, &code, &state).await.map_err(answer::failure)?;
+        connections.admit(&account, &code, &state).await.map_err(refused)?;
         info!(account = account.as_str(), "a person let the account in");
         return Ok(reply(StatusCode::OK, &json!({ "id": account.as_str(), "status": "active" })));
     }
     let invitation = connections.invite(&account, redirect.as_deref().unwrap_or_default()).await;
-    let invitation = invitation.map_err(answer::failure)?;
+    let invitation = invitation.map_err(refused)?;
     let body = json!({
         "id": account.as_str(),
         "authorize_url": invitation.authorize_url,
@@ -59,12 +64,25 @@ pub(super) async fn connect(State(api): State<Api>, Path(id): Path<String>, body
     Ok(reply(StatusCode::OK, &body))
 }
 
+/// Never a 401: that would say that this API doesn't know who asks.
+fn refused(error: FetchError) -> ApiError {
+    if error.kind != FetchErrorKind::Unauthorized {
+        return answer::failure(error);
+    }
+    let is_remote = error.status.is_some();
+    let answer = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error.message);
+    if is_remote { answer.remote(error.raw_response) } else { answer }
+}
+
 fn missing(id: &str) -> ApiError {
     super::definitions::missing(Kind::Account, id)
 }
 
 /// A code is worth an account's access: it must not pass a network in the clear (RFC 8252, section 7.3).
 fn check(uri: &str) -> Result<(), &'static str> {
+    if uri.len() > URI_BYTES_MAX {
+        return Err("is too long to come back from a source");
+    }
     let url = Url::parse(uri).map_err(|_| "is no URL")?;
     let is_own = match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),

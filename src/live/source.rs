@@ -93,6 +93,10 @@ impl LiveSource {
         room: &Room,
         guard: &dyn SendGuard,
     ) -> Result<Page, FetchError> {
+        if guard.permit().is_none() {
+            let what = "not asked: the run is no longer this worker's".to_owned();
+            return Err(FetchError::new(FetchErrorKind::Transient, "lease_lost", what));
+        }
         self.spend(integration, &account.id).await?;
         let source = |account| HttpSource::new(Arc::clone(integration), account, self.http.clone());
         let Some(grant) = integration.grant.as_ref().filter(|grant| grant.fits(account)) else {

@@ -26,6 +26,8 @@ use crate::store::{Store, StoreError};
 
 /// A token is renewed so long before it expires.
 const AHEAD: Duration = Duration::from_secs(60);
+/// How long a refusal is believed that is no refused consent.
+const REFUSED_FOR: Duration = Duration::from_secs(900);
 /// How often it is looked whether another worker has renewed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -97,7 +99,7 @@ impl Tokens {
                 is_current = true;
                 continue;
             }
-            if let Some(reason) = self.refusal(&account, &kept) {
+            if let Some(reason) = self.refusal(&account, &kept, grant) {
                 return Err(FetchError::new(FetchErrorKind::Unauthorized, grant::NEEDS_REAUTH, reason));
             }
             match self.store.begin_renewal(&account.id, generation).await.map_err(passing)? {
@@ -131,12 +133,15 @@ impl Tokens {
                 Renewal::Wait(most) => tokio::time::sleep(most.min(LOOK_EVERY)).await,
                 Renewal::Yours => {
                     let tokens = Renewed::Tokens(&sealed);
-                    if self
-                        .store
-                        .end_renewal(&account.id, generation, tokens, &let_in)
-                        .await
-                        .map_err(passing)?
-                    {
+                    // A code works once: what was made of it must be kept.
+                    let counts = loop {
+                        match self.store.end_renewal(&account.id, generation, tokens, &let_in).await {
+                            Ok(counts) => break counts,
+                            Err(error) if error.is_passing() && clock::monotonic() < deadline => {}
+                            Err(error) => return Err(passing(error)),
+                        }
+                    };
+                    if counts {
                         info!(account = account.id.as_str(), "account connected");
                         return Ok(());
                     }
@@ -171,7 +176,7 @@ impl Tokens {
         let granted = match grant::renew(http, grant, &with_newest).await {
             Ok(granted) => granted,
             Err(error) => {
-                let of = self.fingerprint(account);
+                let of = self.sealer.fingerprint(&self.purpose(account), &credentials(account, all));
                 let refusal = Refusal { of, at: clock::now(), message: error.message.clone() };
                 let is_final = error.error == grant::NEEDS_REAUTH;
                 let renewed = if is_final { Renewed::Refused(&refusal) } else { Renewed::Failed };
@@ -242,13 +247,23 @@ impl Tokens {
     /// Why the source refused to renew the access of `account` as it is now, if it did.
     pub(super) async fn refused(&self, account: &Account) -> Result<Option<String>, StoreError> {
         let kept = self.store.token(&account.id).await?;
-        Ok(self.refusal(account, &kept))
+        Ok(self.refused_as_it_is(account, &kept).map(|refusal| refusal.message.clone()))
     }
 
-    /// Why the source refused to renew, if that was said of what the account has now.
-    fn refusal(&self, account: &Account, kept: &KeptToken) -> Option<String> {
-        let refusal = kept.refused.as_ref().filter(|refusal| self.is_of(account, &refusal.of))?;
-        Some(refusal.message.clone())
+    /// Why the source is not asked to renew: it refused what the account has now. A consent is given anew; what else is
+    /// refused may be mended at the source or in the integration, so that it is asked again after a while.
+    fn refusal(&self, account: &Account, kept: &KeptToken, grant: &Grant) -> Option<String> {
+        let refusal = self.refused_as_it_is(account, kept)?;
+        let is_final = matches!(grant.kind, GrantKind::RefreshToken(_));
+        let is_recent = clock::now().since(refusal.at) < REFUSED_FOR;
+        (is_final || is_recent).then(|| refusal.message.clone())
+    }
+
+    fn refused_as_it_is<'k>(&self, account: &Account, kept: &'k KeptToken) -> Option<&'k Refusal> {
+        let is_of = |refusal: &&Refusal| {
+            self.sealer.matches(&self.purpose(account), &credentials(account, all), &refusal.of)
+        };
+        kept.refused.as_ref().filter(is_of)
     }
 
     fn purpose(&self, account: &Account) -> String {
@@ -256,11 +271,11 @@ impl Tokens {
     }
 
     fn fingerprint(&self, account: &Account) -> String {
-        self.sealer.fingerprint(&self.purpose(account), &credentials(account))
+        self.sealer.fingerprint(&self.purpose(account), &credentials(account, makers))
     }
 
     fn is_of(&self, account: &Account, fingerprint: &str) -> bool {
-        self.sealer.matches(&self.purpose(account), &credentials(account), fingerprint)
+        self.sealer.matches(&self.purpose(account), &credentials(account, makers), fingerprint)
     }
 }
 
@@ -283,20 +298,29 @@ fn announcement(account: &Account, event: EventType, error: Option<&str>) -> Ann
     }
 }
 
-/// What an account was connected with, and has anew when it is connected again: its refresh token, or all else where it
-/// has none. Each with its length, so that no two look the same.
-fn credentials(account: &Account) -> zeroize::Zeroizing<Vec<u8>> {
-    let mut all = zeroize::Zeroizing::new(Vec::new());
-    let by_refresh = account.credentials.contains_key("refresh_token");
-    // An access token may be among them as a first one, and is no part of what makes others.
-    let counts = |name: &str| if by_refresh { name == "refresh_token" } else { name != "access_token" };
-    for (name, secret) in account.credentials.iter().filter(|(name, _)| counts(name)) {
+/// Those credentials of an account of which tokens are made, and without which they are another's: its refresh token, or the
+/// client that it was let in for, or all else where it has neither. A client's secret may be changed while what people agreed
+/// to goes on.
+fn makers(account: &Account, name: &str) -> bool {
+    let by = ["refresh_token", "client_id"].into_iter().find(|by| account.credentials.contains_key(*by));
+    by.map_or_else(|| all(account, name), |by| by == name)
+}
+
+/// All credentials but a first access token, which is no part of what makes others.
+fn all(_: &Account, name: &str) -> bool {
+    name != "access_token"
+}
+
+/// Those credentials that count. Each with its length, so that no two accounts look the same.
+fn credentials(account: &Account, counts: fn(&Account, &str) -> bool) -> zeroize::Zeroizing<Vec<u8>> {
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
+    for (name, secret) in account.credentials.iter().filter(|(name, _)| counts(account, name)) {
         for text in [name.as_str(), secret.expose_secret()] {
-            all.extend_from_slice(&text.len().to_le_bytes());
-            all.extend_from_slice(text.as_bytes());
+            bytes.extend_from_slice(&text.len().to_le_bytes());
+            bytes.extend_from_slice(text.as_bytes());
         }
     }
-    all
+    bytes
 }
 
 /// `account` with these tokens among its credentials.

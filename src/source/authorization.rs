@@ -16,6 +16,7 @@ use crate::expression::{Expression, World};
 use crate::json::{self, Json};
 use crate::source::address;
 use crate::source::failure::Failure;
+use crate::source::request::RESERVED_HEADERS;
 use crate::source::scope::RequestScope;
 use crate::source::secrets::Secrets;
 use crate::template::Template;
@@ -55,7 +56,14 @@ pub(super) fn apply(
             let input = seen(scope.account, http_method, body, url, headers);
             for (name, value) in given(expression, &input)? {
                 secrets.add(&value);
-                headers.insert(header_name(&name)?, header_value(&name, &value)?);
+                let header = header_name(&name)?;
+                if RESERVED_HEADERS.contains(&header) {
+                    let what = format!(
+                        "header {name:?} is written by the HTTP client; the expression must not give it"
+                    );
+                    return Err(Failure::permanent("invalid_header", what));
+                }
+                headers.insert(header, header_value(&name, &value)?);
             }
         }
         Authorization::Basic { username, password } => {

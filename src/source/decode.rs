@@ -101,7 +101,8 @@ pub(super) fn records(
     let whole = json::range_within(text, found);
     // In XML a list of one is an element alone.
     let may_be_one = method.pagination == Pagination::None || method.answer_format == AnswerFormat::Xml;
-    if found.starts_with('{') && may_be_one {
+    let is_text_alone = method.answer_format == AnswerFormat::Xml && found.starts_with('"');
+    if (found.starts_with('{') && may_be_one) || is_text_alone {
         return Ok(vec![whole]);
     }
     if !found.starts_with('[') {

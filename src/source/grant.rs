@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use reqwest::header::HeaderMap;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -131,6 +131,7 @@ pub async fn redeem(
     consent: &Consent<'_>,
 ) -> Result<Granted, FetchError> {
     let mut secrets = Secrets::of(account);
+    [Some(consent.code), consent.verifier].into_iter().flatten().for_each(|secret| secrets.add(secret));
     let mut form = vec![
         ("grant_type".to_owned(), "authorization_code".to_owned()),
         ("code".to_owned(), consent.code.to_owned()),
@@ -248,8 +249,10 @@ async fn send(http: &Http, url: &Url, request: reqwest::RequestBuilder) -> Resul
         let what = format!("the token endpoint can't be reached: {}", error.without_url());
         FetchError::new(FetchErrorKind::Transient, "token_request", what)
     };
-    let request = request.timeout(TIMEOUT).header("accept", "application/json");
-    let mut response = request.send().await.map_err(out_of_reach)?;
+    let mut request = request.timeout(TIMEOUT).build().map_err(out_of_reach)?;
+    let accepted = HeaderValue::from_static("application/json");
+    request.headers_mut().entry(ACCEPT).or_insert(accepted);
+    let mut response = http.client.execute(request).await.map_err(out_of_reach)?;
     let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(out_of_reach)? {
@@ -289,7 +292,7 @@ fn judged(status: reqwest::StatusCode, answer: Option<Answer>) -> Result<Granted
         Some(_) | None => {
             let said = said.unwrap_or_else(|| format!("status {status}"));
             let what = format!(
-                "the source refuses to renew the account's access ({said}); connect the account again, then resume the run"
+                "the source refuses the account access ({said}); connect the account again, then resume the run"
             );
             // What else may be refused (the client, a scope) is mended in the integration, and is asked again.
             let is_final = REFUSED.iter().any(|refused| said.starts_with(refused));

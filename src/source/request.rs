@@ -22,7 +22,7 @@ use crate::source::{address, authorization, pagination, xml};
 use crate::template::Tree;
 
 /// Headers that the HTTP client writes itself; a declared one would contradict it.
-const RESERVED_HEADERS: &[HeaderName] =
+pub(super) const RESERVED_HEADERS: &[HeaderName] =
     &[HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, ACCEPT_ENCODING];
 
 /// One request, ready to be sent any number of times. No `Debug`: it holds credentials.

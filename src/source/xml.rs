@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
+use quick_xml::errors::SyntaxError;
 use quick_xml::escape::escape;
 use quick_xml::events::{BytesStart, Event};
 use serde_json::{Map, Value};
@@ -16,6 +17,18 @@ use crate::source::failure::Failure;
 const DEPTH_MAX: usize = 128;
 /// How many elements and attributes an answer may have: each becomes a value of its own in memory.
 const NODES_MAX: usize = 500_000;
+
+/// What is not closed where the text ends.
+const UNCLOSED: [SyntaxError; 8] = [
+    SyntaxError::UnclosedTag,
+    SyntaxError::UnclosedSingleQuotedAttributeValue,
+    SyntaxError::UnclosedDoubleQuotedAttributeValue,
+    SyntaxError::UnclosedComment,
+    SyntaxError::UnclosedCData,
+    SyntaxError::UnclosedPI,
+    SyntaxError::UnclosedXmlDecl,
+    SyntaxError::UnclosedDoctype,
+];
 
 /// An element that is not closed yet.
 struct Open {
@@ -64,10 +77,14 @@ pub(super) fn to_json(body: &[u8]) -> Result<Bytes, Failure> {
         let invalid = |why: &str| {
             Failure::broken("invalid_xml", format!("the body is no valid XML at byte {at}: {why}"))
         };
-        let event = reader.read_event().map_err(|error| invalid(&error.to_string()))?;
-        nodes += 1;
+        let event = reader.read_event().map_err(|error| Failure {
+            // Something begins and does not end.
+            ends_early: matches!(&error, quick_xml::Error::Syntax(mistake) if UNCLOSED.contains(mistake)),
+            ..invalid(&error.to_string())
+        })?;
         if nodes > NODES_MAX {
-            let what = format!("the body has more than {NODES_MAX} elements; ask for smaller pages");
+            let what =
+                format!("the body has more than {NODES_MAX} elements and attributes; ask for smaller pages");
             return Err(Failure::permanent("too_many_elements", what));
         }
         match event {
@@ -111,7 +128,13 @@ pub(super) fn to_json(body: &[u8]) -> Result<Bytes, Failure> {
         }
     }
     let missing = open.len() > 1;
-    let (_, value) = open.swap_remove(0).value();
+    let whole = open.swap_remove(0);
+    let is_several = whole.members.len() > 1 || whole.members.values().any(Value::is_array);
+    if is_several || (!whole.members.is_empty() && !whole.text.trim().is_empty()) {
+        let what = "the body has something beside its outermost element";
+        return Err(Failure::broken("invalid_xml", what));
+    }
+    let (_, value) = whole.value();
     if missing || !value.is_object() {
         let what = "the body's outermost element is missing or not closed, as if the answer was cut off";
         return Err(Failure { ends_early: true, ..Failure::broken("invalid_xml", what) });
@@ -127,6 +150,7 @@ fn innermost(open: &mut [Open]) -> &mut Open {
 
 fn begun(start: &BytesStart<'_>, nodes: &mut usize) -> Result<Open, String> {
     let mut element = Open::new(start.name().as_ref());
+    *nodes += 1;
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|error| error.to_string())?;
         *nodes += 1;
@@ -225,6 +249,11 @@ mod tests {
             ("", "invalid_xml early"),
             ("text", "invalid_xml early"),
             ("<a><b></b>", "invalid_xml early"),
+            ("<a><b>x</b><c", "invalid_xml early"),
+            ("<a><!-- x", "invalid_xml early"),
+            ("<a/><b/>", "invalid_xml"),
+            ("<a/><a/>", "invalid_xml"),
+            ("<a/>x", "invalid_xml"),
             ("<a></b>", "invalid_xml"),
             ("<a>&nbsp;</a>", "invalid_xml"),
             ("<a x=1/>", "invalid_xml"),

@@ -224,7 +224,7 @@ async fn a_product_can_do_it_on_its_own_pages() {
     assert!(status == 400 && body.to_string().contains("begin again"), "{status} {body}");
     let state = invitation["state"].clone();
     let (status, body) = post(path, json!({ "code": "another", "state": state })).await;
-    assert_eq!((status, body["truto_is_remote_error"].clone()), (400, json!(true)), "{body}");
+    assert_eq!((status, body["truto_is_remote_error"].clone()), (422, json!(true)), "{body}");
     let (status, body) = post(path, json!({ "code": "the-code-canary", "state": state })).await;
     assert_eq!((status, body.clone()), (200, json!({ "id": "acme", "status": "active" })), "{body}");
     assert_eq!(issuer.lock().unwrap().redeemed, 1);

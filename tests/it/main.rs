@@ -1,10 +1,11 @@
-//! Integration tests: one binary, so that it is linked once. Those beside `docs`, `files`, `tidy` and `validate` start what an
-//! operator would start (Redis, schedulers, workers), and judge by the ledgers of a real source and a real receiver
+//! Integration tests: one binary, so that it is linked once. Those beside `docs`, `files`, `schema`, `tidy` and `validate` start what
+//! an operator would start (Redis, schedulers, workers), and judge by the ledgers of a real source and a real receiver
 //! and by the API, never by the engine's own counts.
 #![expect(clippy::unwrap_used, reason = "a test's helper may fail as loudly as the test itself")]
 
 mod docs;
 mod files;
+mod schema;
 mod support;
 mod tidy;
 mod validate;
@@ -28,6 +29,7 @@ mod jobs;
 mod kill;
 mod kinto;
 mod mutex;
+mod new;
 mod oauth;
 mod outage;
 mod pace;

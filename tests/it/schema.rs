@@ -50,7 +50,9 @@ fn documents(env: &dyn Fn(&str) -> Option<String>) -> Vec<(String, Value)> {
     let folders = ["catalogue", "examples", "tests/jobs", "tests/kinto"];
     let mut paths: Vec<PathBuf> = folders.into_iter().flat_map(yaml_below).collect();
     let definition = root().join("src/definition");
-    paths.extend(["tests/good.yaml", "unified/crm.yaml", "unified/ticketing.yaml"].map(|it| definition.join(it)));
+    paths.extend(
+        ["tests/good.yaml", "unified/crm.yaml", "unified/ticketing.yaml"].map(|it| definition.join(it)),
+    );
     let mut texts: Vec<(String, String)> =
         paths.iter().map(|path| (path.display().to_string(), read(path))).collect();
     for block in pages().iter().flat_map(|path| blocks(path)) {
@@ -121,12 +123,14 @@ fn each_property(node: &Value, place: &str, found: &mut impl FnMut(&str, &Value)
 fn every_document_that_is_written_fits() {
     let validator = validator();
     // As the product sees it, and as an editor does: with the variables' names.
-    for env in [&env as &dyn Fn(&str) -> Option<String>, &|name| Some(format!("${{{name}}}"))] {
+    for env in [&env as &dyn Fn(&str) -> Option<String>, &|name: &str| Some(format!("${{{name}}}"))] {
         let documents = documents(env);
         assert!(documents.len() > 120, "only {} documents were found", documents.len());
         let wrong: Vec<String> = documents
             .iter()
-            .flat_map(|(place, document)| refusals(&validator, document).into_iter().map(move |it| format!("{place}: {it}")))
+            .flat_map(|(place, document)| {
+                refusals(&validator, document).into_iter().map(move |it| format!("{place}: {it}"))
+            })
             .collect();
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
@@ -149,7 +153,12 @@ fn words_of(schema: &Value, kind: Kind) -> (BTreeSet<String>, BTreeSet<String>) 
     (names, values)
 }
 
-fn words_below(node: &Value, names: &mut BTreeSet<String>, values: &mut BTreeSet<String>, open: &mut Vec<String>) {
+fn words_below(
+    node: &Value,
+    names: &mut BTreeSet<String>,
+    values: &mut BTreeSet<String>,
+    open: &mut Vec<String>,
+) {
     if let Some(elements) = node.as_array() {
         elements.iter().for_each(|child| words_below(child, names, values, open));
     }
@@ -163,7 +172,9 @@ fn words_below(node: &Value, names: &mut BTreeSet<String>, values: &mut BTreeSet
                 values.extend(words.iter().filter_map(Value::as_str).map(str::to_owned));
             }
             ("const" | "default", Value::String(word)) => drop(values.insert(word.clone())),
-            ("$ref", Value::String(target)) => open.extend(target.strip_prefix("#/$defs/").map(str::to_owned)),
+            ("$ref", Value::String(target)) => {
+                open.extend(target.strip_prefix("#/$defs/").map(str::to_owned))
+            }
             _ => words_below(child, names, values, open),
         }
     }
@@ -218,12 +229,14 @@ fn it_has_every_field_that_the_readers_know_and_no_other() {
     // What several kinds share: schemas of values, and what an API adds.
     let shared = ["definition.rs", "definition/schema.rs"].map(|file| read(&root().join("src").join(file)));
     let shared: BTreeSet<&str> = shared.iter().flat_map(|source| known_words(source)).collect();
+    // Mappings stand in integrations, models and accounts; their methods may have any name.
+    let mappings: Vec<String> = readers(Kind::UnifiedModel).iter().map(|path| read(path)).collect();
+    let mappings: BTreeSet<&str> = mappings.iter().flat_map(|source| known_words(source)).collect();
+    let methods: BTreeSet<&str> = ["list", "get", "create", "update", "delete"].into();
     let mut wrong = Vec::new();
     let mut count = 0;
     for kind in Kind::ALL {
         let (names, values) = words_of(&schema, *kind);
-        // Mappings stand in integrations, models and accounts; methods have these names without being told so.
-        let mappings = readers(Kind::UnifiedModel);
         let sources: Vec<String> = readers(*kind).iter().map(|path| read(path)).collect();
         let known: BTreeSet<&str> = sources.iter().flat_map(|source| known_words(source)).collect();
         for word in &known {
@@ -233,15 +246,9 @@ fn it_has_every_field_that_the_readers_know_and_no_other() {
                 wrong.push(format!("{kind}: {FILE} has no {word}, which a reader knows"));
             }
         }
-        let mut others: Vec<String> = mappings.iter().map(|path| read(path)).collect();
-        others.push(read(&root().join("src/definition/job.rs")));
-        let others: BTreeSet<&str> = others.iter().flat_map(|source| known_words(source)).collect();
-        let methods = ["list", "get", "create", "update", "delete"];
-        let plain = |name: &&String| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        for name in names.iter().filter(plain) {
-            let name = name.as_str();
-            let is_known = [&known, &shared, &others].iter().any(|words| words.contains(name));
-            if !is_known && !methods.contains(&name) {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        for name in names.iter().filter(|name| name.chars().all(plain)) {
+            if ![&known, &shared, &mappings, &methods].iter().any(|words| words.contains(name.as_str())) {
                 wrong.push(format!("{kind}: {FILE} has {name}, which no reader knows"));
             }
         }
@@ -255,12 +262,20 @@ fn it_takes_the_events_that_are_taken() {
     let validator = validator();
     for event in EventType::ALL {
         let name = event.as_str();
-        let webhook =
-            json!({"kind": "webhook", "id": "w", "target_url": "https://x.example", "secret": "s", "event_types": [name]});
-        let trigger = json!({"kind": "sync_job_cron_trigger", "id": "t", "sync_job_id": "j",
-                             "integrated_account_id": "a", "every": "1h", "events_to_send": [name]});
+        let webhook = json!({
+            "kind": "webhook", "id": "w", "target_url": "https://x.example", "secret": "s", "event_types": [name],
+        });
+        let trigger = json!({
+            "kind": "sync_job_cron_trigger", "id": "t", "sync_job_id": "j", "integrated_account_id": "a",
+            "every": "1h", "events_to_send": [name],
+        });
         for document in [webhook, trigger] {
-            assert_eq!(validator.is_valid(&document), is_accepted(&document), "{name} in {}", document["kind"]);
+            assert_eq!(
+                validator.is_valid(&document),
+                is_accepted(&document),
+                "{name} in {}",
+                document["kind"]
+            );
         }
     }
 }
@@ -297,8 +312,8 @@ fn what_is_broken_is_refused() {
     let good = read(&root().join("src/definition/tests/good.yaml"));
     for (from, to) in BROKEN {
         assert!(good.contains(from), "{from:?} is not in good.yaml");
-        let documents: Vec<Value> =
-            serde_saphyr::from_multiple(&good.replacen(from, to, 1)).unwrap_or_else(|error| panic!("{to:?}: {error}"));
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&good.replacen(from, to, 1))
+            .unwrap_or_else(|error| panic!("{to:?}: {error}"));
         let wrong = documents.iter().filter(|document| !validator.is_valid(document)).count();
         assert_eq!(wrong, 1, "{from:?} → {to:?}");
         let refused = documents.iter().filter(|document| !is_accepted(document)).count();
@@ -317,7 +332,10 @@ fn places(value: &Value, place: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => members.iter().for_each(|(name, child)| places(child, &step(name), found)),
         Value::Array(elements) => {
-            elements.iter().enumerate().for_each(|(index, child)| places(child, &step(&index.to_string()), found));
+            elements
+                .iter()
+                .enumerate()
+                .for_each(|(index, child)| places(child, &step(&index.to_string()), found));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
@@ -331,20 +349,32 @@ fn it_refuses_nothing_that_is_accepted_and_no_unknown_field_escapes_it() {
     const BYTES_MAX: usize = 1500;
     let validator = validator();
     let (mut accepted, mut wrong) = (0, Vec::new());
-    for (place, document) in documents(&env).iter().filter(|(_, document)| document.to_string().len() < BYTES_MAX) {
+    for (place, document) in
+        documents(&env).iter().filter(|(_, document)| document.to_string().len() < BYTES_MAX)
+    {
         let mut found = Vec::new();
         places(document, "", &mut found);
         // What is laid over mappings is read when it is known over which.
         let read_later = ["/mappings", "/unified_model_override"];
         for at in found.iter().filter(|at| !read_later.iter().any(|later| at.starts_with(later))) {
-            for new in [json!(null), json!(true), json!(7), json!("x"), json!("5s"), json!([]), json!({}), json!(["x"])] {
+            for new in [
+                json!(null),
+                json!(true),
+                json!(7),
+                json!("x"),
+                json!("5s"),
+                json!([]),
+                json!({}),
+                json!(["x"]),
+            ] {
                 let mut changed = document.clone();
                 *changed.pointer_mut(at).unwrap() = new.clone();
                 if is_accepted(&changed) {
                     accepted += 1;
                     let refusals = refusals(&validator, &changed);
                     if !refusals.is_empty() {
-                        wrong.push(format!("{place}: {at} = {new} is accepted, but: {}", refusals.join("; ")));
+                        wrong
+                            .push(format!("{place}: {at} = {new} is accepted, but: {}", refusals.join("; ")));
                     }
                 }
             }

@@ -9,7 +9,7 @@ use url::Url;
 use crate::client::Client;
 use crate::state::StateCommand;
 use crate::{
-    apply, check, connect, definitions, demo, dev, dry_run, lint, playground, run, runs, serve, validate,
+    apply, check, connect, definitions, demo, dev, dry_run, lint, new, playground, run, runs, serve, validate,
 };
 
 const EXAMPLES: &str = "\
@@ -18,6 +18,7 @@ Examples:
   rapidbridge dev                                    a private Redis, scheduler and workers on this machine
   rapidbridge playground                             an API and a receiver to try sync jobs with
   rapidbridge validate examples/helpdesk             check files, show each job's plan
+  rapidbridge integration new                        answer some questions, get an integration's file
   rapidbridge integration check FILES --resource R   try a declaration on the real API
   rapidbridge apply -f examples/helpdesk             show what would change, ask, apply
   rapidbridge run --job helpdesk-full --account acme --webhook backend --watch
@@ -76,7 +77,9 @@ pub(crate) enum Command {
     Apply(apply::Options),
     /// Check definitions in files, without a server: every mistake with its place, or each job's plan
     Validate(validate::Options),
-    /// Integrations: what their declarations do with a real API
+    /// Print the JSON Schema of definitions, by which editors complete and explain them
+    Schema,
+    /// Integrations: write one, and see what it does with a real API
     #[command(subcommand)]
     Integration(IntegrationCommand),
     /// Let an account in at its source (OAuth 2), in the browser; its tokens are kept by the server
@@ -146,6 +149,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum IntegrationCommand {
+    /// Write a new integration with an account: asks some questions about the API; flags answer them as well
+    New(Box<new::Options>),
     /// Read some pages from files alone, without a server: what is sent, what comes back, where it goes on and why it ends
     Check(Box<check::Options>),
     /// Show what mappings leave out of their unified models, and what they have that the models don't know
@@ -195,7 +200,12 @@ mod tests {
         for line in [
             "apply -f x.yaml --dry-run",
             "validate x.yaml folder",
+            "schema",
             "integration lint x.yaml",
+            "integration new",
+            "integration new --name x --base-url https://x.example --auth oauth2-client-credentials --token-url \
+             https://x.example/token --resource r --path /r --records data --pagination page --first-page 0 \
+             --size-param n --size 50 --rate-limit 10/1s -o x.yaml --force --yes",
             "integration check x.yaml --resource r --method list --query a=1 --pages 2",
             "connect acme --port 8085 --no-browser",
             "run --job j --account a --webhook w --arg x=1 --watch",

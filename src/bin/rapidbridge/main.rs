@@ -12,10 +12,12 @@ mod dry_run;
 mod files;
 mod key;
 mod lint;
+mod new;
 mod paint;
 mod playground;
 mod run;
 mod runs;
+mod schema;
 mod serve;
 mod state;
 mod validate;
@@ -46,6 +48,8 @@ async fn obey(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Apply(options) => apply::run(&remote.client()?, options).await,
         Command::Validate(options) => validate::run(&options),
+        Command::Schema => schema::print(),
+        Command::Integration(IntegrationCommand::New(options)) => new::run(&options),
         Command::Integration(IntegrationCommand::Check(options)) => check::run(*options).await,
         Command::Integration(IntegrationCommand::Lint(options)) => lint::run(&options),
         Command::DryRun(options) => dry_run::run(&remote.client()?, options).await,

@@ -104,7 +104,7 @@ fn session(fields: &Fields<'_>) -> Option<Grant> {
     });
     let body = fields.maybe("body", own_tree);
     let body_format = fields.or("body_format", BodyFormat::Json, |spot| {
-        spot.choice(&[("json", BodyFormat::Json), ("form", BodyFormat::Form)])
+        spot.choice(&[("json", BodyFormat::Json), ("form", BodyFormat::Form), ("xml", BodyFormat::Xml)])
     });
     let in_header = fields.maybe("token_header", |spot| {
         let name = spot.filled()?.to_ascii_lowercase();

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
+
 use super::{Answered, Granted, NEEDS_REAUTH, broken, send};
 use crate::definition::Account;
 use crate::definition::integration::{BodyFormat, Grant, Login, TokenPlace};
 use crate::engine::seam::{FetchError, FetchErrorKind};
 use crate::json::Json;
+use crate::source::failure::Failure;
 use crate::source::params::Params;
 use crate::source::secrets::Secrets;
-use crate::source::{Http, address, scope, xml};
+use crate::source::{Http, address, authorization, scope, xml};
 
 pub(super) async fn ask(
     http: &Http,
@@ -26,11 +29,6 @@ pub(super) async fn ask(
         "GET" => http.client.get(url.clone()),
         _ => http.client.post(url.clone()),
     };
-    for (name, template) in &login.headers {
-        let value = template.text(&scope).map_err(unfilled)?;
-        secrets.add(&value);
-        request = request.header(name.as_str(), value);
-    }
     let body = login.body.as_ref().map(|body| body.render(&scope)).transpose().map_err(unfilled)?.flatten();
     if let Some(body) = body {
         request = match login.body_format {
@@ -47,6 +45,16 @@ pub(super) async fn ask(
             }
         };
     }
+    let mut headers = HeaderMap::new();
+    for (name, template) in &login.headers {
+        let value = template.text(&scope).map_err(unfilled)?;
+        secrets.add(&value);
+        let refused = |failure: Failure| broken(failure.message);
+        let header = authorization::header_name(name).map_err(refused)?;
+        headers.insert(header, authorization::header_value(name, &value).map_err(refused)?);
+    }
+    // They take the place of those of the same name.
+    request = request.headers(headers);
     judged(login, &send(http, &url, request).await?)
 }
 
