@@ -115,6 +115,53 @@ fn the_image_has_all_programs_and_no_root() {
     );
 }
 
+/// The build's context is a part of the repository: every member of the workspace must be in it, and every file that the
+/// programs take in.
+#[test]
+fn the_image_can_be_built_of_what_it_gets() {
+    let ignore = read(".dockerignore");
+    let admitted: Vec<&str> = ignore.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let folder = tempfile::tempdir().unwrap();
+    for name in &admitted {
+        let to = folder.path().join(name);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join(name), to).unwrap();
+    }
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (path, taken) in taken_in() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let whole = root.join(&path).parent().unwrap().join(&taken).canonicalize().unwrap();
+        let within = whole.strip_prefix(root.canonicalize().unwrap()).unwrap();
+        let is_there = admitted.iter().any(|name| within.starts_with(name));
+        assert!(is_there, "{path} takes in {}, which .dockerignore leaves out", within.display());
+    }
+}
+
+/// Files that sources take in when they are compiled: which source, and the path as it is written.
+fn taken_in() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let written = text.split("include_str!(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            found.extend(written.map(|taken| (path.display().to_string(), taken.to_owned())));
+        }
+    }
+    assert!(found.len() > 5, "{found:?}");
+    found
+}
+
 #[test]
 fn both_commands_are_there_and_run_by_ci() {
     let makefile = read("Makefile");

@@ -1,6 +1,6 @@
-//! Integration tests: one binary, so that it is linked once. Those beside `docs`, `files`, `schema`, `tidy` and `validate` start what
-//! an operator would start (Redis, schedulers, workers), and judge by the ledgers of a real source and a real receiver
-//! and by the API, never by the engine's own counts.
+//! Integration tests: one binary, so that it is linked once. Those beside `docs`, `files`, `schema`, `tidy` and `validate`
+//! start what an operator would start (Redis, schedulers, workers), and judge by the ledgers of a real source and a real
+//! receiver and by the API, never by the engine's own counts.
 #![expect(clippy::unwrap_used, reason = "a test's helper may fail as loudly as the test itself")]
 
 mod docs;
