@@ -83,6 +83,11 @@ impl Api {
         Self(Arc::new(shared))
     }
 
+    /// Waits for tokens that are being exchanged.
+    pub(crate) async fn settled(&self) {
+        self.0.connections.settled().await;
+    }
+
     fn settings(&self) -> &Settings {
         &self.0.settings
     }

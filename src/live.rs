@@ -20,7 +20,7 @@ use crate::store::definitions::Definitions;
 use crate::store::{Store, StoreError};
 
 pub(crate) use definitions::{Live, LiveError};
-pub(crate) use source::LiveSource;
+pub(crate) use source::{BUDGET_USED_UP, LiveSource};
 use tokens::Tokens;
 
 /// A process' way to the sources of all accounts. Cheap to clone.
@@ -44,6 +44,11 @@ impl Connections {
     /// The definitions as they are now.
     pub(crate) fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// Waits for exchanges of tokens that are under way, which a source may not repeat.
+    pub async fn settled(&self) {
+        self.tokens.settled().await;
     }
 
     /// Why the source does not let `account` in any more; `None` as far as that is not known.

@@ -283,8 +283,10 @@ impl SchedulerProcess {
         let Self { scheduler, api, listener, store } = self;
         let stop = shutdown.child_token();
         let working = async {
-            let serving = api::serve(listener, api, stop.clone());
+            let serving = api::serve(listener, api.clone(), stop.clone());
             let ((), served) = tokio::join!(scheduler.run(stop.clone()), serving);
+            // A source may not give again what it is giving now.
+            let _ = tokio::time::timeout(worker::EXCHANGES_MAX, api.settled()).await;
             served.map_err(StartError::Serve)
         };
         unless_layout_changes(&store, &stop, working).await

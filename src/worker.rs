@@ -55,6 +55,9 @@ pub enum WorkerError {
     },
 }
 
+/// How long a worker that leaves waits for tokens that are being exchanged: a source may not give them twice.
+pub(crate) const EXCHANGES_MAX: Duration = Duration::from_secs(25);
+
 /// What the loops of one worker share.
 struct Worker {
     name: String,
@@ -113,6 +116,9 @@ pub async fn run(settings: Settings, store: Store, shutdown: CancellationToken) 
     let claimer = tokio::spawn(claimer::run(Arc::clone(&worker)));
     shutdown.cancelled().await;
     worker.drain(claimer).await;
+    if tokio::time::timeout(EXCHANGES_MAX, worker.connections.settled()).await.is_err() {
+        warn!(worker = worker.name, "left while access was being renewed");
+    }
     heartbeat.abort();
     tender.abort();
     drop(health);

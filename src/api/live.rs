@@ -21,6 +21,7 @@ use crate::engine::budget::Room;
 use crate::engine::seam::{Cursor, FetchErrorKind, FetchRequest, Page, SendGuard, Source};
 use crate::id::AccountId;
 use crate::json::Json;
+use crate::live::BUDGET_USED_UP;
 use crate::store::budget::Counted;
 use answer::Shape;
 use query::Asked;
@@ -131,7 +132,7 @@ async fn serve(api: &Api, target: &Target, last: Option<String>, request: Reques
     check(&integration, target, &method)?;
     let cursor = match &asked.cursor {
         None => Cursor::Start,
-        Some(text) => opened(api, &purpose(api, &account, target, &method), text)?,
+        Some(text) => opened(api, &purpose(api, target, &method, &asked), text)?,
     };
     let store = api.store();
     let (generation, opens) = store.gate(Counted::Account(&account)).await?;
@@ -149,11 +150,12 @@ async fn serve(api: &Api, target: &Target, last: Option<String>, request: Reques
         timeout: None,
         page_size: asked.limit.filter(|_| matches!(target, Target::Proxy(_))),
         format: asked.format,
+        seed: rand::random(),
         ..FetchRequest::first(target.resource(), &method, now)
     };
-    let page = ask(api, &account, &fetch, generation).await?;
-    let next = page.next.as_ref().map(|next| sealed(api, &purpose(api, &account, target, &method), next));
-    answer::page(&page, next.transpose()?.as_deref(), shape, &fetch, &asked)
+    let (page, room) = ask(api, &account, &fetch, generation).await?;
+    let next = page.next.as_ref().map(|next| sealed(api, &purpose(api, target, &method, &asked), next));
+    answer::page(page, room, next.transpose()?.as_deref(), shape, &fetch, &asked)
 }
 
 /// Asks the source within the memory that live requests may take.
@@ -162,7 +164,7 @@ async fn ask(
     account: &AccountId,
     fetch: &FetchRequest,
     generation: u64,
-) -> Result<Page, ApiError> {
+) -> Result<(Page, Room), ApiError> {
     let no_room = || {
         let message =
             "too many live requests at once: the memory for their pages is taken; try again in a moment";
@@ -172,10 +174,12 @@ async fn ask(
     let source = api.0.connections.source(None, account.clone());
     let result = source.fetch(fetch, &room, &Always).await;
     let error = match result {
-        Ok(page) => return Ok(page),
+        Ok(page) => return Ok((page, room)),
         Err(error) => error,
     };
+    // What was not sent says nothing new about the source.
     if let FetchErrorKind::RateLimited { wait } = error.kind
+        && error.error != BUDGET_USED_UP
         && let Err(error) = api.store().close_gate(Counted::Account(account), generation, wait).await
     {
         debug!(%error, "the account's gate could not be closed");
@@ -235,9 +239,10 @@ fn check(integration: &Integration, target: &Target, method: &str) -> Result<(),
     Ok(())
 }
 
-/// What a cursor is sealed for: it leads on in this list of this account, and is worth nothing elsewhere.
-fn purpose(api: &Api, account: &AccountId, target: &Target, method: &str) -> String {
-    format!("{}/{account}/cursor/{}/{method}", api.store().environment(), target.resource())
+/// What a cursor is sealed for: it leads on in this list of this account, asked in this way, and is worth nothing elsewhere.
+fn purpose(api: &Api, target: &Target, method: &str, asked: &Asked) -> String {
+    let (environment, account, resource) = (api.store().environment(), &asked.account, target.resource());
+    format!("{environment}/{account}/cursor/{resource}/{method}/{:?}/{}", asked.limit, asked.query)
 }
 
 fn sealed(api: &Api, purpose: &str, cursor: &Cursor) -> Result<String, ApiError> {
@@ -250,7 +255,8 @@ fn opened(api: &Api, purpose: &str, text: &str) -> Result<Cursor, ApiError> {
     let plain = api.0.sealer.open(purpose, text).ok();
     let cursor = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
     cursor.ok_or_else(|| {
-        let message = "next_cursor was not given by this list of this account; leave it out to begin";
+        let message = "next_cursor was not given by this list of this account with these parameters; repeat them as they were, \
+                       or leave it out to begin";
         ApiError::bad_request(message)
     })
 }

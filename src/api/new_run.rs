@@ -281,6 +281,12 @@ async fn check(api: &Api, wanted: &Wanted, now: Millis) -> Result<Checks, ApiErr
     let integration = api.definitions().integration_of(&account).await?;
     match (integration, prepared) {
         (Some(integration), Some(prepared)) if problems.is_empty() => {
+            if let Some(laid) = integration.laid()?
+                && let Some(lacks) = job.lacks_in(&laid)
+            {
+                let hint = "mend unified_model_override of the account";
+                return Err(ApiError::invalid(&[problem("integrated_account_id", &lacks, Some(hint))]));
+            }
             let integration = api.definitions().revision_of(&integration).await?;
             let revisions = Revisions { job: job_revision, integration };
             Ok(Checks { revisions, error_handling: job.error_handling, prepared, keys })

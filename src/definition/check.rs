@@ -325,7 +325,7 @@ impl<'c> Spot<'c> {
             text.strip_prefix("$.").unwrap_or(text).split('.').map(str::to_owned).collect();
         if !steps.iter().all(|step| plain(step)) {
             self.problem(
-                &format!("{text:?} is no plain path; expressions are not supported yet"),
+                &format!("{text:?} is no plain path, and no expression can stand here"),
                 Some("write names parted by dots, such as data.items"),
             );
             return None;

@@ -62,6 +62,20 @@ pub struct SyncJob {
 }
 
 impl SyncJob {
+    /// What the job asks for and `integration`, as an account has it, lacks, in a sentence.
+    pub fn lacks_in(&self, integration: &super::Integration) -> Option<String> {
+        let asks = self.nodes.iter().filter_map(|node| Some((&node.name, node.request()?)));
+        let mut own = asks.filter(|(_, request)| request.account.is_none());
+        let (name, request) =
+            own.find(|(_, request)| integration.method(&request.resource, &request.method).is_none())?;
+        Some(format!(
+            "node {name:?} asks for {}.{}, which integration {:?} does not have as this account changes it",
+            request.resource,
+            request.method,
+            integration.name.as_str()
+        ))
+    }
+
     /// The job that `document` describes.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Definitions that belong together: what they say about each other.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use super::check::{Checker, Spot};
 use super::document::{Document, Kind};
@@ -35,7 +37,7 @@ pub(super) enum Elsewhere {
 /// What [`check_set`] does, with all that could be read and all that is wrong.
 pub(super) fn check(documents: &[Document], elsewhere: Elsewhere) -> (Vec<Option<Checked>>, Vec<Problem>) {
     let (checked, mut problems) = check_each(documents);
-    let set = Set { documents, checked: &checked, elsewhere };
+    let set = Set { documents, checked: &checked, elsewhere, models: OnceCell::new() };
     problems.extend(set.duplicates());
     for (document, checked) in documents.iter().zip(&checked) {
         problems
@@ -63,6 +65,8 @@ struct Set<'s> {
     documents: &'s [Document],
     checked: &'s [Option<Checked>],
     elsewhere: Elsewhere,
+    /// The models that there are, once somebody asked.
+    models: OnceCell<BTreeMap<String, UnifiedModel>>,
 }
 
 impl Set<'_> {
@@ -249,7 +253,7 @@ impl Set<'_> {
         before: Option<&Integration>,
         place: impl Fn(&str, &str) -> Vec<String>,
     ) {
-        let models = UnifiedModel::all(self.documents.iter());
+        let models = self.models.get_or_init(|| UnifiedModel::all(self.documents.iter()));
         let own = integration
             .unified
             .keys()

@@ -397,6 +397,7 @@ impl Machine {
                 FetchErrorKind::Transient | FetchErrorKind::NoRoom => {
                     self.source_trouble(TroubleAbout::Source, error, now)
                 }
+                FetchErrorKind::NoAccess => self.source_trouble(TroubleAbout::Credentials, error, now),
                 FetchErrorKind::Unauthorized => self.unauthorized(error, now),
                 FetchErrorKind::CursorRefused => self.restart_list(error, now),
                 FetchErrorKind::Permanent => self.failed_for_good(error, now),

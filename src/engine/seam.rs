@@ -45,6 +45,10 @@ pub struct FetchRequest {
     pub format: ResponseFormat,
     /// The time that the expressions of a mapping see. It is the same for the same page, however often it is fetched.
     pub now: Millis,
+    /// What chance in a mapping is drawn from, beside the request itself. The same, too.
+    pub seed: u64,
+    /// The account's context as the run froze it; without it, as it is now.
+    pub context: Option<Json>,
 }
 
 impl FetchRequest {
@@ -63,6 +67,8 @@ impl FetchRequest {
             page_size: None,
             format: ResponseFormat::Unified,
             now,
+            seed: 0,
+            context: None,
         }
     }
 }
@@ -125,6 +131,8 @@ pub enum FetchErrorKind {
     },
     /// Try again later: the source is out of reach or answers 5xx; its own tries at once are used up.
     Transient,
+    /// Try again later: what it takes to be let in can't be had at present. Waited for as an outage, never skipped.
+    NoAccess,
     /// The source refuses the credentials.
     Unauthorized,
     /// The source refuses a stored cursor: the list starts over.

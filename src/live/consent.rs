@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Connections;
 use super::source::unreadable;
+use super::tokens::moved;
 use crate::clock::{self, Millis};
 use crate::definition::Account;
 use crate::definition::integration::Grant;
@@ -72,19 +73,26 @@ impl Connections {
             return Err(refused("the person took too long; begin again"));
         }
         let consent =
-            Consent { code, redirect_uri: &begun.redirect_uri, verifier: begun.verifier.as_deref() };
-        let granted = grant::redeem(&self.http, &grant, &account, &consent).await?;
-        self.tokens.keep(&account, &granted).await
+            Consent { code: code.to_owned(), redirect_uri: begun.redirect_uri, verifier: begun.verifier };
+        self.tokens.redeem(&self.http, &self.live, &grant, &account, consent).await
     }
 
     async fn account_and_grant(&self, account: &AccountId) -> Result<(Arc<Account>, Grant), FetchError> {
         let account = self.live.account_now(account).await.map_err(unreadable)?;
         let integration = self.live.integration_of(&account).await.map_err(unreadable)?;
+        if integration.name != account.integration {
+            return Err(moved(&account));
+        }
         let Some(grant) = integration.grant.clone() else {
             let what =
                 "the integration declares no oauth2 under credentials: its accounts are used as they are";
             return Err(refused(what));
         };
+        if !account.credentials.contains_key("client_id") {
+            return Err(refused(
+                "the account has no client_id among its credentials: add the one that the source gave you",
+            ));
+        }
         Ok((account, grant))
     }
 

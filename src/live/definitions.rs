@@ -106,8 +106,6 @@ struct Shelves {
     definitions: Definitions,
     jobs: Shelf<SyncJob>,
     integrations: Shelf<Integration>,
-    /// By account: with its mappings as the account changes them.
-    connected: Shelf<Integration>,
     accounts: Shelf<Account>,
     webhooks: Shelf<Webhook>,
 }
@@ -119,7 +117,6 @@ impl Live {
             definitions,
             jobs: Shelf::new(Kind::SyncJob, SyncJob::from_document),
             integrations: Shelf::new(Kind::Integration, Integration::from_document),
-            connected: Shelf::new(Kind::Integration, Integration::from_document),
             accounts: Shelf::new(Kind::Account, Account::from_document),
             webhooks: Shelf::new(Kind::Webhook, Webhook::from_document),
         }))
@@ -138,19 +135,16 @@ impl Live {
     /// The integration that an account connects to, as it is now, with its mappings as the environment and the account
     /// change them.
     pub(crate) async fn integration_of(&self, account: &Account) -> Result<Arc<Integration>, LiveError> {
-        let Shelves { definitions, connected, .. } = &*self.0;
-        let key = account.id.as_str();
-        if let Some(integration) = connected.fresh(key) {
-            return Ok(integration);
-        }
-        match (definitions.integration_of(account).await, connected.get(key)) {
-            (Ok(Some(found)), _) => connected.put(key, &found.document),
-            (Ok(None), _) => Err(LiveError::Missing {
-                kind: Kind::Integration,
-                id: account.integration.as_str().to_owned(),
-            }),
-            (Err(error), Some((value, _))) if error.is_passing() => Ok(value),
-            (Err(error), _) => Err(error.into()),
+        let Shelves { definitions, integrations, .. } = &*self.0;
+        let Some(found) = definitions.integration_of(account).await? else {
+            let id = account.integration.as_str().to_owned();
+            return Err(LiveError::Missing { kind: Kind::Integration, id });
+        };
+        // Accounts that have the same share it.
+        let address = definitions.address_of(&found)?;
+        match integrations.get(&address) {
+            Some((integration, _)) => Ok(integration),
+            None => integrations.put(&address, &found.document),
         }
     }
 
@@ -174,9 +168,9 @@ impl Live {
         (opened(&now) != opened(used) || now.context != used.context).then_some(now)
     }
 
-    /// Every definition of a kind, as it is now.
+    /// Every definition of a kind that can be read, as it is now.
     pub(crate) async fn documents(&self, kind: Kind) -> Result<Vec<Document>, StoreError> {
-        self.0.definitions.all(kind).await
+        self.0.definitions.readable(kind).await
     }
 
     /// A webhook as it is now.

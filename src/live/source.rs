@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::definitions::{Live, LiveError};
-use super::tokens::Tokens;
+use super::tokens::{Tokens, moved};
 use crate::clock;
 use crate::definition::integration::RequestBudget;
 use crate::definition::{Account, Integration};
@@ -17,7 +17,7 @@ use crate::store::Store;
 use crate::store::budget::Counted;
 
 /// The error of a request that was not sent, as what the source allows is used up.
-const BUDGET_USED_UP: &str = "budget_used_up";
+pub(crate) const BUDGET_USED_UP: &str = "budget_used_up";
 
 /// How long a slot is held for a budget to fill.
 const WAITED_MAX: Duration = Duration::from_secs(1);
@@ -102,14 +102,17 @@ impl LiveSource {
         let Some(grant) = integration.grant.as_ref().filter(|grant| grant.fits(account)) else {
             return source(Arc::clone(account)).fetch(request, room, guard).await;
         };
-        let first = self.tokens.authorise(&self.live, &self.http, grant, account, None).await?;
+        let first = self.tokens.authorise(&self.live, &self.http, grant, account, None).await;
+        let first = first.map_err(no_access)?;
         let result = source(first.account).fetch(request, room, guard).await;
         match result {
-            Err(FetchError { kind: FetchErrorKind::Unauthorized, .. }) => {
+            // Only what the source itself refused is a reason to renew.
+            Err(FetchError { kind: FetchErrorKind::Unauthorized, status: Some(_), .. }) => {
                 let anew = self
                     .tokens
                     .authorise(&self.live, &self.http, grant, account, Some(first.generation))
-                    .await?;
+                    .await
+                    .map_err(no_access)?;
                 source(anew.account).fetch(request, room, guard).await
             }
             result => result,
@@ -134,6 +137,9 @@ impl Source for LiveSource {
                 None => self.live.integration_of(&account).await.map_err(unreadable)?,
             },
         };
+        if integration.name != account.integration {
+            return Err(moved(&account));
+        }
         let result = self.ask(&integration, &account, request, room, guard).await;
         if let Err(FetchError { kind: FetchErrorKind::RateLimited { wait }, error, .. }) = &result
             && error != BUDGET_USED_UP
@@ -143,6 +149,7 @@ impl Source for LiveSource {
         // What was read a moment ago must not fail a run whose account was mended since.
         if let Err(FetchError { kind: FetchErrorKind::Unauthorized, .. }) = &result
             && let Some(mended) = self.live.mended(&account).await
+            && mended.integration == account.integration
         {
             return self.ask(&integration, &mended, request, room, guard).await;
         }
@@ -159,9 +166,22 @@ fn counted<'c>(integration: &'c Integration, account: &'c AccountId) -> (Counted
     }
 }
 
+/// Trouble on the way to access is waited for like an outage, but no page is ever skipped for it.
+fn no_access(error: FetchError) -> FetchError {
+    match error.kind {
+        FetchErrorKind::Transient => FetchError { kind: FetchErrorKind::NoAccess, ..error },
+        FetchErrorKind::RateLimited { .. }
+        | FetchErrorKind::NoAccess
+        | FetchErrorKind::Unauthorized
+        | FetchErrorKind::CursorRefused
+        | FetchErrorKind::Permanent
+        | FetchErrorKind::NoRoom => error,
+    }
+}
+
 pub(crate) fn unreadable(error: LiveError) -> FetchError {
     match error {
-        LiveError::Store(_) => FetchError { kind: FetchErrorKind::Transient, ..unusable(error.to_string()) },
+        LiveError::Store(_) => FetchError { kind: FetchErrorKind::NoAccess, ..unusable(error.to_string()) },
         LiveError::Missing { .. } | LiveError::Unreadable(_) => unusable(error.to_string()),
     }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use super::definitions::Live;
+use super::definitions::{Live, LiveError};
 use super::source::unreadable;
 use crate::clock::{self, Millis};
 use crate::definition::Account;
@@ -19,7 +20,7 @@ use crate::engine::seam::{FetchError, FetchErrorKind};
 use crate::json::Json;
 use crate::seal::Sealer;
 use crate::source::Http;
-use crate::source::grant::{self, Granted};
+use crate::source::grant::{self, Consent, Granted};
 use crate::store::announcements::Announcement;
 use crate::store::tokens::{KeptToken, RENEWAL_MAX, Refusal, Renewal, Renewed};
 use crate::store::{Store, StoreError};
@@ -36,6 +37,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Tokens {
     store: Store,
     sealer: Arc<Sealer>,
+    /// What must come to its end before this process leaves: a source may not give its tokens twice.
+    exchanges: TaskTracker,
 }
 
 /// An account with the access token of the moment, and which generation that is.
@@ -58,7 +61,7 @@ struct Sealed {
 
 impl Tokens {
     pub(super) fn new(store: Store, sealer: Arc<Sealer>) -> Self {
-        Self { store, sealer }
+        Self { store, sealer, exchanges: TaskTracker::new() }
     }
 
     /// `account` with an access token that should work. `refused` is the generation of one that the source just refused.
@@ -77,12 +80,12 @@ impl Tokens {
         let deadline = clock::monotonic() + RENEWAL_MAX + RENEWAL_MAX;
         while clock::monotonic() < deadline {
             let kept = self.store.token(&account.id).await.map_err(passing)?;
-            let own = self.open(&account, &kept)?;
+            let own = self.open(&account, &kept, grant)?;
             let generation = kept.generation;
             if refused != Some(generation) {
                 match &own {
                     Some(own) if own.renew_at.is_none_or(|at| clock::now() < at) => {
-                        let generation = self.sealed_anew(&account, &kept, own).await?;
+                        self.seal_anew(&account, &kept, own, grant).await?;
                         return Ok(Authorised { account: with(&account, own), generation });
                     }
                     // The token that the account was connected with serves as long as the source takes it.
@@ -95,7 +98,11 @@ impl Tokens {
                 }
             }
             if !is_current {
-                account = live.account_now(&account.id).await.map_err(unreadable)?;
+                let now = live.account_now(&account.id).await.map_err(unreadable)?;
+                if now.integration != account.integration {
+                    return Err(moved(&now));
+                }
+                account = now;
                 is_current = true;
                 continue;
             }
@@ -109,10 +116,9 @@ impl Tokens {
                     // A task of its own: what the source gives must be kept, whatever becomes of the run that asked.
                     let (tokens, http, grant) = (self.clone(), http.clone(), grant.clone());
                     let account = Arc::clone(&account);
-                    let task =
-                        tokio::spawn(
-                            async move { tokens.renew(&http, &grant, &account, own, generation).await },
-                        );
+                    let task = self
+                        .exchanges
+                        .spawn(async move { tokens.renew(&http, &grant, &account, own, generation).await });
                     task.await.map_err(|error| broken(error.to_string()))??;
                 }
             }
@@ -121,43 +127,55 @@ impl Tokens {
         Err(FetchError::new(FetchErrorKind::Transient, "token_request", what))
     }
 
-    /// Keeps the first tokens of an account, in place of those that there may be.
-    pub(super) async fn keep(&self, account: &Account, granted: &Granted) -> Result<(), FetchError> {
-        let sealed = self.seal(account, &self.sealed(account, granted, None))?;
+    /// Waits for the exchanges that are under way.
+    pub(super) async fn settled(&self) {
+        self.exchanges.close();
+        self.exchanges.wait().await;
+    }
+
+    /// Makes and keeps the first tokens of an account of a person's consent, whatever becomes of the request that asked.
+    pub(super) async fn redeem(
+        &self,
+        http: &Http,
+        live: &Live,
+        grant: &Grant,
+        account: &Arc<Account>,
+        consent: Consent,
+    ) -> Result<(), FetchError> {
+        let (tokens, http, live, grant) = (self.clone(), http.clone(), live.clone(), grant.clone());
+        let account = Arc::clone(account);
+        let task = self.exchanges.spawn(async move {
+            let granted = grant::redeem(&http, &grant, &account, &consent).await?;
+            tokens.keep(&account, &grant, &granted).await?;
+            // Whoever has this id next must not have its access.
+            if let Err(LiveError::Missing { .. }) = live.account_now(&account.id).await {
+                tokens.store.forget_account(&account.id).await.map_err(passing)?;
+            }
+            Ok(())
+        });
+        task.await.map_err(|error| broken(error.to_string()))?
+    }
+
+    async fn keep(&self, account: &Account, grant: &Grant, granted: &Granted) -> Result<(), FetchError> {
+        let sealed = self.seal(account, &self.sealed(account, grant, granted, None))?;
         let let_in = announcement(account, EventType::AccountReactivated, None);
-        let deadline = clock::monotonic() + RENEWAL_MAX + RENEWAL_MAX;
-        while clock::monotonic() < deadline {
-            let generation = self.store.token(&account.id).await.map_err(passing)?.generation;
-            match self.store.begin_renewal(&account.id, generation).await.map_err(passing)? {
-                Renewal::Done => {}
-                Renewal::Wait(most) => tokio::time::sleep(most.min(LOOK_EVERY)).await,
-                Renewal::Yours => {
-                    let tokens = Renewed::Tokens(&sealed);
-                    // A code works once: what was made of it must be kept.
-                    let counts = loop {
-                        match self.store.end_renewal(&account.id, generation, tokens, &let_in).await {
-                            Ok(counts) => break counts,
-                            Err(error) if error.is_passing() && clock::monotonic() < deadline => {}
-                            Err(error) => return Err(passing(error)),
-                        }
-                    };
-                    if counts {
-                        info!(account = account.id.as_str(), "account connected");
-                        return Ok(());
-                    }
-                }
+        let deadline = clock::monotonic() + RENEWAL_MAX;
+        // A code works once: what was made of it must be kept.
+        while let Err(error) = self.store.replace_tokens(&account.id, &sealed, &let_in).await {
+            if !error.is_passing() || clock::monotonic() > deadline {
+                return Err(passing(error));
             }
         }
-        let what = "the account's access is being renewed and that does not come to an end".to_owned();
-        Err(FetchError::new(FetchErrorKind::Transient, "token_request", what))
+        info!(account = account.id.as_str(), "account connected");
+        Ok(())
     }
 
     /// What is kept of `granted`; `before` is the refresh token that it was made with, which may go on.
-    fn sealed(&self, account: &Account, granted: &Granted, before: Option<String>) -> Sealed {
+    fn sealed(&self, account: &Account, grant: &Grant, granted: &Granted, before: Option<String>) -> Sealed {
         let now = clock::now();
         let text = |secret: &SecretString| secret.expose_secret().to_owned();
         Sealed {
-            of: self.fingerprint(account),
+            of: self.fingerprint(account, grant),
             access_token: text(&granted.access_token),
             refresh_token: granted.refresh_token.as_ref().map(text).or(before),
             renew_at: granted.expires_in.map(|lasts| now.plus(lasts - AHEAD.min(lasts / 10))),
@@ -176,7 +194,7 @@ impl Tokens {
         let granted = match grant::renew(http, grant, &with_newest).await {
             Ok(granted) => granted,
             Err(error) => {
-                let of = self.sealer.fingerprint(&self.purpose(account), &credentials(account, all));
+                let of = self.sealer.fingerprint(&self.purpose(account), &credentials(account, None));
                 let refusal = Refusal { of, at: clock::now(), message: error.message.clone() };
                 let is_final = error.error == grant::NEEDS_REAUTH;
                 let renewed = if is_final { Renewed::Refused(&refusal) } else { Renewed::Failed };
@@ -187,7 +205,7 @@ impl Tokens {
             }
         };
         let before = own.and_then(|own| own.refresh_token);
-        let sealed = self.seal(account, &self.sealed(account, &granted, before))?;
+        let sealed = self.seal(account, &self.sealed(account, grant, &granted, before))?;
         let deadline = clock::monotonic() + RENEWAL_MAX;
         let tokens = Renewed::Tokens(&sealed);
         let let_in = announcement(account, EventType::AccountReactivated, None);
@@ -201,41 +219,40 @@ impl Tokens {
         Ok(())
     }
 
-    /// Seals tokens with the key of the moment, if they were sealed with an earlier one: it will be taken away some day. Returns
-    /// their generation.
-    async fn sealed_anew(
+    /// Seals tokens with the key of the moment, if they were sealed with an earlier one: it will be taken away some day.
+    async fn seal_anew(
         &self,
         account: &Account,
         kept: &KeptToken,
         own: &Sealed,
-    ) -> Result<u64, FetchError> {
-        let generation = kept.generation;
-        if !self.sealer.is_outdated(&kept.sealed)
-            || self.store.begin_renewal(&account.id, generation).await.map_err(passing)? != Renewal::Yours
-        {
-            return Ok(generation);
+        grant: &Grant,
+    ) -> Result<(), FetchError> {
+        if !self.sealer.is_outdated(&kept.sealed) {
+            return Ok(());
         }
         // So is the fingerprint of what they were made from.
-        let anew = Sealed { of: self.fingerprint(account), ..own.clone() };
+        let anew = Sealed { of: self.fingerprint(account, grant), ..own.clone() };
         let sealed = self.seal(account, &anew)?;
-        let let_in = announcement(account, EventType::AccountReactivated, None);
-        let tokens = Renewed::Tokens(&sealed);
-        let counts = self.store.end_renewal(&account.id, generation, tokens, &let_in).await;
-        Ok(generation + u64::from(counts.map_err(passing)?))
+        self.store.seal_tokens_anew(&account.id, &kept.sealed, &sealed).await.map_err(passing)
     }
 
     /// The tokens that are kept, if they were made from what the account has now.
-    fn open(&self, account: &Account, kept: &KeptToken) -> Result<Option<Sealed>, FetchError> {
+    fn open(&self, account: &Account, kept: &KeptToken, grant: &Grant) -> Result<Option<Sealed>, FetchError> {
         if kept.sealed.is_empty() {
             return Ok(None);
         }
         // Another worker may know the key; the account's first token is no help, as it was used.
         let unreadable =
             |what: String| FetchError::new(FetchErrorKind::Transient, "token_not_readable", what);
-        let plain = self.sealer.open(&self.purpose(account), &kept.sealed);
-        let plain = plain.map_err(|error| unreadable(format!("the account's kept access: {error}")))?;
+        let plain = match self.sealer.open(&self.purpose(account), &kept.sealed) {
+            Ok(plain) => plain,
+            // What makes others needs no earlier ones.
+            Err(_) if !matches!(grant.kind, GrantKind::RefreshToken(_)) => return Ok(None),
+            Err(error) => return Err(unreadable(format!("the account's kept access: {error}"))),
+        };
         let sealed: Sealed = serde_json::from_slice(&plain).map_err(|error| unreadable(error.to_string()))?;
-        Ok(self.is_of(account, &sealed.of).then_some(sealed))
+        let makers = credentials(account, makers(account, grant));
+        Ok(self.sealer.matches(&self.purpose(account), &makers, &sealed.of).then_some(sealed))
     }
 
     fn seal(&self, account: &Account, sealed: &Sealed) -> Result<String, FetchError> {
@@ -261,7 +278,7 @@ impl Tokens {
 
     fn refused_as_it_is<'k>(&self, account: &Account, kept: &'k KeptToken) -> Option<&'k Refusal> {
         let is_of = |refusal: &&Refusal| {
-            self.sealer.matches(&self.purpose(account), &credentials(account, all), &refusal.of)
+            self.sealer.matches(&self.purpose(account), &credentials(account, None), &refusal.of)
         };
         kept.refused.as_ref().filter(is_of)
     }
@@ -270,13 +287,18 @@ impl Tokens {
         format!("{}/{}/token", self.store.environment(), account.id)
     }
 
-    fn fingerprint(&self, account: &Account) -> String {
-        self.sealer.fingerprint(&self.purpose(account), &credentials(account, makers))
+    fn fingerprint(&self, account: &Account, grant: &Grant) -> String {
+        self.sealer.fingerprint(&self.purpose(account), &credentials(account, makers(account, grant)))
     }
+}
 
-    fn is_of(&self, account: &Account, fingerprint: &str) -> bool {
-        self.sealer.matches(&self.purpose(account), &credentials(account, makers), fingerprint)
-    }
+/// An account that was moved to another integration: its credentials must not go where they were not meant to.
+pub(super) fn moved(account: &Account) -> FetchError {
+    let what = format!(
+        "the account connects to {:?} now; what began with another integration can't go on: start a new run",
+        account.integration.as_str()
+    );
+    FetchError::new(FetchErrorKind::Unauthorized, "account_unusable", what)
 }
 
 /// What webhooks are told of an account.
@@ -298,23 +320,19 @@ fn announcement(account: &Account, event: EventType, error: Option<&str>) -> Ann
     }
 }
 
-/// Those credentials of an account of which tokens are made, and without which they are another's: its refresh token, or the
-/// client that it was let in for, or all else where it has neither. A client's secret may be changed while what people agreed
-/// to goes on.
-fn makers(account: &Account, name: &str) -> bool {
-    let by = ["refresh_token", "client_id"].into_iter().find(|by| account.credentials.contains_key(*by));
-    by.map_or_else(|| all(account, name), |by| by == name)
+/// Which credentials of an account tokens are made of, and without which they are another's. What a person agreed to hangs on
+/// its refresh token, or on the client that they let in: a client's secret may change while that goes on. Elsewhere all count.
+fn makers(account: &Account, grant: &Grant) -> Option<&'static str> {
+    let GrantKind::RefreshToken(_) = &grant.kind else { return None };
+    ["refresh_token", "client_id"].into_iter().find(|name| account.credentials.contains_key(*name))
 }
 
-/// All credentials but a first access token, which is no part of what makes others.
-fn all(_: &Account, name: &str) -> bool {
-    name != "access_token"
-}
-
-/// Those credentials that count. Each with its length, so that no two accounts look the same.
-fn credentials(account: &Account, counts: fn(&Account, &str) -> bool) -> zeroize::Zeroizing<Vec<u8>> {
+/// The credential that counts, or all but a first access token, which is no part of what makes others. Each with its length,
+/// so that no two accounts look the same.
+fn credentials(account: &Account, one: Option<&str>) -> zeroize::Zeroizing<Vec<u8>> {
     let mut bytes = zeroize::Zeroizing::new(Vec::new());
-    for (name, secret) in account.credentials.iter().filter(|(name, _)| counts(account, name)) {
+    let counts = |name: &str| one.map_or(name != "access_token", |one| one == name);
+    for (name, secret) in account.credentials.iter().filter(|(name, _)| counts(name)) {
         for text in [name.as_str(), secret.expose_secret()] {
             bytes.extend_from_slice(&text.len().to_le_bytes());
             bytes.extend_from_slice(text.as_bytes());

@@ -158,6 +158,14 @@ async fn pinned(
     let Some(integration) = definitions.integration_of(&account).await? else {
         return gone(Kind::Integration, account.integration.as_str());
     };
+    match integration.laid() {
+        Ok(laid) => {
+            if let Some(lacks) = laid.and_then(|laid| job.lacks_in(&laid)) {
+                return Ok(Err(lacks));
+            }
+        }
+        Err(problems) => return Ok(Err(problems.to_string())),
+    }
     let webhooks: Vec<WebhookId> = trigger.webhook.iter().cloned().collect();
     let prepared = match job.prepare(&trigger.args, &trigger.account, &webhooks, now) {
         Ok(prepared) => prepared,

@@ -112,7 +112,8 @@ fn given(expression: &Expression, input: &Json) -> Result<Vec<(String, String)>,
         let what = format!(
             "the authorization's expression {what}; mend the integration, or the account's credentials"
         );
-        Failure::permanent("expression_failed", what)
+        // Without access nothing is skipped.
+        Failure::unauthorized("expression_failed", what)
     };
     let world = World { now: clock::now(), seed: rand::random() };
     // What it says about its failure may hold what it was given.
@@ -127,7 +128,7 @@ fn given(expression: &Expression, input: &Json) -> Result<Vec<(String, String)>,
 fn credential(template: &Template, scope: &RequestScope<'_>) -> Result<String, Failure> {
     template.text(scope).map_err(|error| {
         let what = format!("authorization can't be filled in: {error}; add it to the account's credentials");
-        Failure::permanent("template_error", what)
+        Failure::unauthorized("template_error", what)
     })
 }
 

@@ -89,7 +89,10 @@ pub(super) fn records(
         path => format!("response_path {:?}", path.join(".")),
     };
     let Some(found) = found.filter(|value| *value != "null") else {
-        if method.missing_is_empty {
+        // In XML an empty list has nothing at its path; that what stands around it is there tells it from another document.
+        let around = method.response_path.split_last().map_or(&[][..], |(_, around)| around);
+        let is_other = method.answer_format == AnswerFormat::Xml && json::get(text, around).is_none();
+        if method.missing_is_empty && !is_other {
             return Ok(Vec::new());
         }
         let what = format!(

@@ -111,13 +111,13 @@ pub async fn renew(http: &Http, grant: &Grant, account: &Account) -> Result<Gran
 }
 
 /// A person's consent, as it comes back from the authorization endpoint (RFC 6749, section 4.1.3).
-pub struct Consent<'c> {
+pub struct Consent {
     /// What the source gave.
-    pub code: &'c str,
+    pub code: String,
     /// Where it sent the person to.
-    pub redirect_uri: &'c str,
+    pub redirect_uri: String,
     /// What the code challenge was made of (RFC 7636), where there was one.
-    pub verifier: Option<&'c str>,
+    pub verifier: Option<String>,
 }
 
 /// Makes the first tokens of `account` from a person's consent.
@@ -128,16 +128,16 @@ pub async fn redeem(
     http: &Http,
     grant: &Grant,
     account: &Account,
-    consent: &Consent<'_>,
+    consent: &Consent,
 ) -> Result<Granted, FetchError> {
     let mut secrets = Secrets::of(account);
-    [Some(consent.code), consent.verifier].into_iter().flatten().for_each(|secret| secrets.add(secret));
+    [Some(&consent.code), consent.verifier.as_ref()].into_iter().flatten().for_each(|it| secrets.add(it));
     let mut form = vec![
         ("grant_type".to_owned(), "authorization_code".to_owned()),
-        ("code".to_owned(), consent.code.to_owned()),
-        ("redirect_uri".to_owned(), consent.redirect_uri.to_owned()),
+        ("code".to_owned(), consent.code.clone()),
+        ("redirect_uri".to_owned(), consent.redirect_uri.clone()),
     ];
-    form.extend(consent.verifier.map(|verifier| ("code_verifier".to_owned(), verifier.to_owned())));
+    form.extend(consent.verifier.clone().map(|verifier| ("code_verifier".to_owned(), verifier)));
     let granted = exchange(http, grant, account, form, &mut secrets).await;
     granted.map_err(|error| scrubbed(error, &secrets))
 }

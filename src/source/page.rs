@@ -4,7 +4,8 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_RANGE, HeaderMap};
 
-use crate::definition::integration::Method;
+use crate::aside::aside;
+use crate::definition::integration::{AnswerFormat, Method};
 use crate::engine::seam::{Cursor, Page};
 use crate::json;
 use crate::source::failure::Failure;
@@ -49,7 +50,14 @@ pub(super) fn read(
     if body.trim_ascii().is_empty() {
         return if method.missing_is_empty { without_content(method, prepared) } else { Err(empty()) };
     }
-    let body = lines::as_json(method.answer_format, body)?;
+    let body = aside(|| lines::as_json(method.answer_format, body))?;
+    if method.answer_format == AnswerFormat::Xml && body.len() > method.page_bytes_max {
+        let what = format!(
+            "the page is larger than {} bytes as JSON; ask for smaller pages, or raise the method's page_bytes_max",
+            method.page_bytes_max
+        );
+        return Err(Failure::permanent("page_too_large", what));
+    }
     let text = decode::text(&body)?;
 
     let (cursor_path, told_path) = pagination::paths(&method.pagination, &method.ends);

@@ -64,7 +64,9 @@ pub(super) fn failure(
         }),
         Err(error) => {
             let what = format!("an expression of the integration can't be evaluated: {error}; mend it");
-            Some(Found { failure: Failure::permanent("expression_failed", what), decides: true })
+            // The source chooses what its answers hold: what a status says can't be talked away by that.
+            let decides = (200..300).contains(&status);
+            Some(Found { failure: Failure::permanent("expression_failed", what), decides })
         }
     }
 }
@@ -198,6 +200,18 @@ mod tests {
         let rule = RateLimitRule::default();
         let found = failure(&method, &rule, status, &headers, body.as_bytes())?;
         Some((found.failure.kind, found.failure.message))
+    }
+
+    #[test]
+    fn an_expression_that_fails_talks_no_status_away() {
+        let expression = Expression::parse("$contains(data.error, 'limit') ? data.error").unwrap();
+        let method = Method { error_expression: Some(expression), ..method() };
+        let rule = RateLimitRule::default();
+        for (status, decides) in [(200, true), (401, false), (429, false), (503, false)] {
+            let found =
+                failure(&method, &rule, status, &HeaderMap::new(), br#"{"error":{"code":1}}"#).unwrap();
+            assert_eq!((found.failure.error, found.decides), ("expression_failed", decides), "{status}");
+        }
     }
 
     #[test]

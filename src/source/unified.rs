@@ -3,13 +3,14 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use crate::aside::aside;
 use crate::definition::Account;
-use crate::definition::integration::Method;
+use crate::definition::integration::{Method, Pagination, SendIn};
 use crate::definition::job::ResponseFormat;
 use crate::definition::unified::{LIMIT, Mapped, Mapping, REMOTE_QUERY};
 use crate::engine::budget::Room;
@@ -41,6 +42,7 @@ impl<'r> Unified<'r> {
         account: &'r Account,
     ) -> Result<Self, Failure> {
         check_query(mapping, &asked.query)?;
+        check_body(mapping, asked.body.as_ref())?;
         let input = Input { asked, account, query: &asked.query, own: None };
         let make = |mapped: &Option<Mapped>, what| {
             let Some(mapped) = mapped else { return Ok(None) };
@@ -115,12 +117,9 @@ impl<'r> Unified<'r> {
 fn wanted(filter: &Expression, input: &Input<'_>, page: &Page) -> Result<Vec<Range<usize>>, Failure> {
     let mut records = Vec::with_capacity(page.records.len());
     for (at, range) in page.records.iter().enumerate() {
-        let value = input.evaluate(filter, Some(page.record(at)), at);
-        let value = value.map_err(|error| failed(&format!("response_filter of record {at}"), &error))?;
-        match value.as_ref().map(Json::as_str) {
-            Some("true") => records.push(range.clone()),
-            None | Some("false" | "null") => {}
-            Some(_) => return Err(failed("response_filter", "it gave something else than true or false")),
+        let is_wanted = input.is_true(filter, page.record(at), at);
+        if is_wanted.map_err(|error| failed(&format!("response_filter of record {at}"), &error))? {
+            records.push(range.clone());
         }
     }
     Ok(records)
@@ -191,9 +190,17 @@ pub(super) struct Mistake {
 pub(super) fn with_page_size<'r>(method: &Method, request: &'r FetchRequest) -> Cow<'r, FetchRequest> {
     let mut request = Cow::Borrowed(request);
     if let (Some(size), Some(limit)) = (request.page_size, method.pagination.limit()) {
-        let size = size.clamp(1, limit.value).to_string();
-        let own = Json::parse(&format!("{{{}:{size}}}", Json::string(&limit.param)));
-        if let Ok(own) = own {
+        let size = serde_json::json!(size.clamp(1, limit.value));
+        let is_in_body =
+            matches!(&method.pagination, Pagination::Cursor(rule) if rule.send_in == SendIn::Body);
+        if is_in_body {
+            // There its name is a path.
+            let one = |inner, name: &str| serde_json::json!({ name: inner });
+            let own = Json::of(&limit.param.rsplit('.').fold(size, one));
+            let body = request.body.as_ref().map_or("{}", Json::as_str);
+            request.to_mut().body = Some(json::merged(body, own.as_str()));
+        } else {
+            let own = Json::of(&serde_json::json!({ limit.param.as_str(): size }));
             request.to_mut().query = json::merged(request.query.as_str(), own.as_str());
         }
     }
@@ -217,13 +224,35 @@ impl Input<'_> {
         response: Option<&str>,
         at: usize,
     ) -> Result<Option<Json>, String> {
+        let input = self.seen(expression, response)?;
+        expression.evaluate(&input, &self.world(at)).map_err(|error| error.message)
+    }
+
+    fn is_true(&self, expression: &Expression, response: &str, at: usize) -> Result<bool, String> {
+        let input = self.seen(expression, Some(response))?;
+        expression.is_true(&input, &self.world(at)).map_err(|error| error.message)
+    }
+
+    /// The time that the request has, and chance that is drawn from it: the same for the same page, and for no other.
+    fn world(&self, at: usize) -> World {
+        let FetchRequest { resource, method, id, query, body, cursor, seed, now, .. } = self.asked;
+        let mut hash = DefaultHasher::new();
+        (self.account.id.as_str(), resource, method, id, query, body, cursor, seed, now.0, at)
+            .hash(&mut hash);
+        World { now: *now, seed: hash.finish() }
+    }
+
+    /// What an expression sees.
+    fn seen(&self, expression: &Expression, response: Option<&str>) -> Result<Json, String> {
         let id = self.asked.id.as_deref().map(Json::string);
         let body = self.own.or(self.asked.body.as_ref());
+        let context = self.asked.context.as_ref().unwrap_or(&self.account.context);
+        let response = response.map(kept_exactly);
         let members = [
-            ("response", response),
+            ("response", response.as_deref()),
             ("query", Some(self.query.as_str())),
             ("rawQuery", Some(self.asked.query.as_str())),
-            ("context", Some(self.account.context.as_str())),
+            ("context", Some(context.as_str())),
             ("id", id.as_ref().map(Json::as_str)),
             ("body", body.map(Json::as_str)),
         ];
@@ -237,10 +266,44 @@ impl Input<'_> {
             }
         }
         text.push('}');
-        let input = Json::parse(&text).map_err(|error| error.to_string())?;
-        let world = World { now: self.asked.now, seed: at as u64 };
-        expression.evaluate(&input, &world).map_err(|error| error.message)
+        Json::parse(&text).map_err(|error| error.to_string())
     }
+}
+
+/// A record with whole numbers as text where expressions, whose numbers are doubles, would change them: ids that are many
+/// become one otherwise.
+fn kept_exactly(record: &str) -> Cow<'_, str> {
+    const DIGITS_EXACT: usize = 15;
+    let (bytes, mut kept, mut from, mut at) = (record.as_bytes(), String::new(), 0, 0);
+    let mut is_text = false;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if is_text => at += 1,
+            b'"' => is_text = !is_text,
+            b'-' | b'0'..=b'9' if !is_text => {
+                let number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+                let end = at + bytes[at..].iter().take_while(|byte| number(byte)).count();
+                let digits = record[at..end].trim_start_matches('-');
+                let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit());
+                if is_whole && digits.len() > DIGITS_EXACT {
+                    kept.push_str(&record[from..at]);
+                    kept.push('"');
+                    kept.push_str(&record[at..end]);
+                    kept.push('"');
+                    from = end;
+                }
+                at = end;
+                continue;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    if from == 0 {
+        return Cow::Borrowed(record);
+    }
+    kept.push_str(&record[from..]);
+    Cow::Owned(kept)
 }
 
 /// What the query says of the page's size, unless that is the mapping's business.
@@ -263,6 +326,38 @@ fn check_query(mapping: &Mapping, query: &Json) -> Result<(), Failure> {
     Err(Failure::permanent("unmapped_query", what))
 }
 
+/// What is written and passed over would look as if it were there.
+fn check_body(mapping: &Mapping, body: Option<&Json>) -> Result<(), Failure> {
+    let value = body.and_then(|body| serde_json::from_str(body.as_str()).ok()).unwrap_or_default();
+    let Some(path) = mapping.passed_over_of_body(&value) else { return Ok(()) };
+    let what = format!(
+        "the mapping takes no {} of a body; add it to request_body_mapping, or leave it out",
+        path.join(".")
+    );
+    Err(Failure::permanent("unmapped_body", what))
+}
+
 fn failed(what: &str, error: &str) -> Failure {
     Failure::permanent("mapping_failed", format!("{what}: {error}; mend the mapping"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_that_a_double_changes_become_text() {
+        for (record, kept) in [
+            (
+                r#"{"id":9007199254740993001,"a":[-12345678901234567890,1],"t":"12345678901234567890 \\" 1"}"#,
+                r#"{"id":"9007199254740993001","a":["-12345678901234567890",1],"t":"12345678901234567890 \\" 1"}"#,
+            ),
+            (
+                r#"{"n":999999999999999,"d":1.23456789012345678901,"e":1e400}"#,
+                r#"{"n":999999999999999,"d":1.23456789012345678901,"e":1e400}"#,
+            ),
+        ] {
+            assert_eq!(kept_exactly(record), kept);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use quick_xml::escape::escape;
 use quick_xml::events::{BytesStart, Event};
 use serde_json::{Map, Value};
 
-use crate::json::Json;
+use crate::json::{self, Json};
 use crate::source::failure::Failure;
 
 /// How deep elements may nest, as JSON may.
@@ -165,26 +165,28 @@ pub(super) fn from_json(body: &Json) -> Result<String, Failure> {
     let wrong = |what: String| {
         Failure::permanent("template_error", format!("the body can't be written as XML: {what}"))
     };
-    let value: Value = serde_json::from_str(body.as_str()).map_err(|error| wrong(error.to_string()))?;
-    let root =
-        value.as_object().filter(|members| members.len() == 1).and_then(|members| members.iter().next());
-    let Some((name, value)) = root.filter(|(_, value)| !value.is_array()) else {
+    let members = json::members(body.as_str()).unwrap_or_default();
+    let [(name, value)] = members.as_slice() else {
         return Err(wrong("it needs exactly one member, the outermost element".to_owned()));
     };
+    if value.starts_with('[') {
+        return Err(wrong("the outermost element can't be a list".to_owned()));
+    }
     let mut text = r#"<?xml version="1.0" encoding="UTF-8"?>"#.to_owned();
     element(name, value, &mut text).map_err(wrong)?;
     Ok(text)
 }
 
-fn element(name: &str, value: &Value, text: &mut String) -> Result<(), String> {
+/// `value` is JSON as it was written, so that numbers stay what they are.
+fn element(name: &str, value: &str, text: &mut String) -> Result<(), String> {
     check_name(name)?;
-    match value {
-        Value::Array(values) => return values.iter().try_for_each(|value| element(name, value, text)),
-        Value::Null => text.push_str(&format!("<{name}/>")),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            text.push_str(&format!("<{name}>{}</{name}>", escape(plain(value)?)));
+    match value.as_bytes().first() {
+        Some(b'[') => {
+            let elements = json::elements(value).map_err(|error| error.to_string())?;
+            return elements.into_iter().try_for_each(|range| element(name, &value[range], text));
         }
-        Value::Object(members) => {
+        Some(b'{') => {
+            let members = json::members(value).map_err(|error| error.to_string())?;
             text.push_str(&format!("<{name}"));
             for (name, value) in
                 members.iter().filter_map(|(name, value)| Some((name.strip_prefix('@')?, value)))
@@ -202,17 +204,21 @@ fn element(name: &str, value: &Value, text: &mut String) -> Result<(), String> {
             }
             text.push_str(&format!("</{name}>"));
         }
+        _ if value == "null" => text.push_str(&format!("<{name}/>")),
+        _ => text.push_str(&format!("<{name}>{}</{name}>", escape(plain(value)?))),
     }
     Ok(())
 }
 
-fn plain(value: &Value) -> Result<String, String> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(number) => Ok(number.to_string()),
-        Value::Bool(value) => Ok(value.to_string()),
-        Value::Null => Ok(String::new()),
-        Value::Array(_) | Value::Object(_) => Err("an attribute or text is a list or an object".to_owned()),
+fn plain(value: &str) -> Result<String, String> {
+    if value.starts_with(['[', '{']) {
+        return Err("an attribute or text is a list or an object".to_owned());
+    }
+    let text = if value == "null" { String::new() } else { json::text_of(value).into_owned() };
+    // XML 1.0 has no place for these, written in any way.
+    match text.chars().find(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
+        Some(c) => Err(format!("it holds the character U+{:04X}, which XML does not have", u32::from(c))),
+        None => Ok(text),
     }
 }
 
@@ -269,10 +275,17 @@ mod tests {
     fn a_body_is_written_as_xml() {
         let xml = |text: &str| from_json(&Json::parse(text).unwrap()).map_err(|failure| failure.message);
         assert_eq!(
-            xml(r##"{"q":{"@v":1,"a":["x<y","z"],"n":null,"o":{"#text":"t&"},"b":true}}"##).unwrap(),
-            r#"<?xml version="1.0" encoding="UTF-8"?><q v="1"><a>x&lt;y</a><a>z</a><n/><o>t&amp;</o><b>true</b></q>"#
+            xml(r##"{"q":{"@v":1.10,"a":["x<y",12345678901234567890123],"n":null,"o":{"#text":"t&"},"b":true}}"##).unwrap(),
+            r#"<?xml version="1.0" encoding="UTF-8"?><q v="1.10"><a>x&lt;y</a><a>12345678901234567890123</a><n/><o>t&amp;</o><b>true</b></q>"#
         );
-        for wrong in [r#"{"a":1,"b":2}"#, "[]", r#"{"a b":1}"#, r#"{"a":[1]}"#, r#"{"a":{"@x":{}}}"#] {
+        for wrong in [
+            r#"{"a":1,"b":2}"#,
+            "[]",
+            r#"{"a b":1}"#,
+            r#"{"a":[1]}"#,
+            r#"{"a":{"@x":{}}}"#,
+            r#"{"a":"\u0001"}"#,
+        ] {
             assert!(xml(wrong).is_err(), "{wrong}");
         }
     }

@@ -3,6 +3,8 @@
 //! Jobs and integrations are kept under their content's address as well: a run pins the addresses it started
 //! with and executes those, whatever is applied later.
 
+mod connected;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -12,10 +14,11 @@ use sha2::{Digest, Sha256};
 
 use super::{PATIENCE, Store, StoreError, Unconfirmed, keys};
 use crate::clock::{self, Millis};
-use crate::definition::unified::layered;
-use crate::definition::{Account, Document, Kind};
+use crate::definition::{Document, Kind};
 use crate::json::Unknown;
 use crate::seal::Sealer;
+
+pub use connected::Connected;
 
 /// The member that stands for a sealed value.
 const SEALED: &str = "$sealed";
@@ -47,15 +50,6 @@ pub struct Record {
     /// What a later version keeps beside these.
     #[serde(flatten)]
     unknown: Unknown,
-}
-
-/// The integration of an account, as it is executed.
-#[derive(Debug, Clone)]
-pub struct Connected {
-    /// The integration.
-    pub document: Document,
-    /// Its address, when it is the one that was applied.
-    revision: Option<String>,
 }
 
 /// What applying one document does.
@@ -218,40 +212,18 @@ impl Definitions {
         Document::new(kind, &body).map_err(|problems| StoreError::Damaged(problems.to_string()))
     }
 
-    /// The integration of `account`, with its mappings as the environment and the account change them.
+    /// Every definition of a kind whose secrets can be opened.
     ///
     /// # Errors
-    /// When Redis can't be reached, or what it holds can't be read.
-    pub async fn integration_of(&self, account: &Account) -> Result<Option<Connected>, StoreError> {
-        let name = account.integration.as_str();
-        let Some(record) = self.record(Kind::Integration, name).await? else { return Ok(None) };
-        let document = self.open(Kind::Integration, name, &record)?;
-        let changes = account.unified_override.as_ref();
-        let changes: Option<Value> = changes.and_then(|changes| serde_json::from_str(changes.as_str()).ok());
-        let models = self.models().await?;
-        Ok(Some(match layered(&document, &models, changes.as_ref()) {
-            None => Connected { document, revision: Some(record.revision) },
-            Some(laid) => Connected { document: laid, revision: None },
-        }))
-    }
-
-    /// The address of what [`integration_of`](Self::integration_of) gave, under which it is kept for a run.
-    ///
-    /// # Errors
-    /// When Redis can't be written.
-    pub async fn revision_of(&self, connected: &Connected) -> Result<String, StoreError> {
-        match &connected.revision {
-            Some(revision) => Ok(revision.clone()),
-            None => self.keep(&connected.document).await,
-        }
-    }
-
-    /// The environment's own unified models.
-    ///
-    /// # Errors
-    /// When Redis can't be reached, or what it holds can't be read.
-    pub async fn models(&self) -> Result<Vec<Document>, StoreError> {
-        self.all(Kind::UnifiedModel).await
+    /// When Redis can't be reached.
+    pub async fn readable(&self, kind: Kind) -> Result<Vec<Document>, StoreError> {
+        let all: BTreeMap<String, String> =
+            redis::cmd("HGETALL").arg(self.hash(kind)).query_async(&mut self.store.shared.clone()).await?;
+        let open = |(id, text): (&String, &String)| {
+            let opened = parse_record(kind, id, text).and_then(|record| self.open(kind, id, &record));
+            opened.inspect_err(|error| tracing::warn!(%kind, id, %error, "a definition can't be read")).ok()
+        };
+        Ok(all.iter().filter_map(open).collect())
     }
 
     /// Every definition of a kind, secrets opened.

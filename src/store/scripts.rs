@@ -67,5 +67,6 @@ scripts! {
     tend in "tend": "allow-oom",
     token_begin in "token_begin": "allow-oom",
     token_end in "token_end": "allow-oom",
+    token_seal in "token_seal": "allow-oom",
     write_cell in "write_cell": "",
 }

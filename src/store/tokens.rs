@@ -104,6 +104,44 @@ impl Store {
         renewed: Renewed<'_>,
         announcement: &Announcement,
     ) -> Result<bool, StoreError> {
+        self.end(account, i64::try_from(generation).unwrap_or(i64::MAX), renewed, announcement).await
+    }
+
+    /// Keeps the first tokens that come of a person's consent, whatever there is and whoever renews it.
+    ///
+    /// # Errors
+    /// When Redis can't be written.
+    pub async fn replace_tokens(
+        &self,
+        account: &AccountId,
+        sealed: &str,
+        announcement: &Announcement,
+    ) -> Result<(), StoreError> {
+        self.end(account, -1, Renewed::Tokens(sealed), announcement).await.map(drop)
+    }
+
+    /// Keeps the same tokens sealed anew, if they are still those that were sealed as `before`.
+    ///
+    /// # Errors
+    /// When Redis can't be written.
+    pub async fn seal_tokens_anew(
+        &self,
+        account: &AccountId,
+        before: &str,
+        sealed: &str,
+    ) -> Result<(), StoreError> {
+        let mut call = self.scripts.token_seal.key(self.of_account(account));
+        call.arg(account.as_str()).arg(before).arg(sealed);
+        self.call::<i64>(&call, PATIENCE).await.map(drop)
+    }
+
+    async fn end(
+        &self,
+        account: &AccountId,
+        generation: i64,
+        renewed: Renewed<'_>,
+        announcement: &Announcement,
+    ) -> Result<bool, StoreError> {
         let (sealed, refused) = match renewed {
             Renewed::Tokens(sealed) => (sealed, String::new()),
             Renewed::Refused(refusal) => ("", Json::of(refusal).to_string()),

@@ -31,15 +31,23 @@ pub(super) fn tell(worker: &Arc<Worker>, partitions: Vec<u16>) {
     if partitions.is_empty() || worker.announcer.0.swap(true, Ordering::AcqRel) {
         return;
     }
-    let worker = Arc::clone(worker);
+    let busy = Busy(Arc::clone(worker));
     tokio::spawn(async move {
         for partition in partitions {
-            if let Err(error) = tell_all(&worker, partition).await {
+            if let Err(error) = tell_all(&busy.0, partition).await {
                 error.report("what happened could not be told");
             }
         }
-        worker.announcer.0.store(false, Ordering::Release);
     });
+}
+
+/// While it is there, the worker is telling something.
+struct Busy(Arc<Worker>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.announcer.0.store(false, Ordering::Release);
+    }
 }
 
 async fn tell_all(worker: &Worker, partition: u16) -> Result<(), StoreError> {
@@ -50,7 +58,8 @@ async fn tell_all(worker: &Worker, partition: u16) -> Result<(), StoreError> {
     let webhooks = worker.connections.live().documents(Kind::Webhook).await?;
     let webhooks: Vec<Webhook> =
         webhooks.iter().filter_map(|document| Webhook::from_document(document).ok()).collect();
-    for (id, mut announcement) in due {
+    // Side by side, so that one webhook that does not answer delays nobody else.
+    let told = due.into_iter().map(async |(id, mut announcement)| {
         let is_over = tell_one(worker, &id, &mut announcement, &webhooks).await;
         let age = clock::now().since(announcement.at);
         if !is_over && age > AGE_MAX {
@@ -59,9 +68,9 @@ async fn tell_all(worker: &Worker, partition: u16) -> Result<(), StoreError> {
         let (base, max) = WAITS;
         let wait = backoff::delay(base, max, announcement.tries, announcement.at.0.unsigned_abs());
         let again = (!is_over && age <= AGE_MAX).then_some((&announcement, wait));
-        worker.store.end_announcement(partition, &id, again).await?;
-    }
-    Ok(())
+        worker.store.end_announcement(partition, &id, again).await
+    });
+    futures::future::join_all(told).await.into_iter().collect()
 }
 
 /// Whether all who want to know have been told.
@@ -72,9 +81,9 @@ async fn tell_one(worker: &Worker, id: &str, announcement: &mut Announcement, we
     let wants = |webhook: &&Webhook| {
         webhook.is_active && webhook.takes(event) && !announcement.told.contains(&webhook.id)
     };
-    let wanting: Vec<&Webhook> = webhooks.iter().filter(wants).collect();
-    let mut is_over = true;
-    for webhook in wanting {
+    let wanting = webhooks.iter().filter(wants);
+    let attempts_before = announcement.tries - 1;
+    let tell = async |webhook: &Webhook| {
         let envelope = Envelope {
             subject: Subject::Announcement(id),
             environment: worker.store.environment(),
@@ -84,16 +93,18 @@ async fn tell_one(worker: &Worker, id: &str, announcement: &mut Announcement, we
             created_at: announcement.at,
         };
         let (id, body) = envelope.seal(announcement.payload.as_str());
-        let attempts_before = announcement.tries - 1;
         let webhook = webhook.id.clone();
         let delivery = Delivery { webhook, event, id, body, run: None, seq: None, attempts_before };
         match worker.courier.deliver(&delivery, &Leaving(worker)).await {
-            Verdict::Acknowledged => {
-                info!(webhook = %delivery.webhook, %event, "told");
-                announcement.told.push(delivery.webhook);
-            }
-            Verdict::Refused { .. } | Verdict::Failed(_) => is_over = false,
+            Verdict::Acknowledged => Some(delivery.webhook),
+            Verdict::Refused { .. } | Verdict::Failed(_) => None,
         }
+    };
+    let told = futures::future::join_all(wanting.map(tell)).await;
+    let is_over = told.iter().all(Option::is_some);
+    for webhook in told.into_iter().flatten() {
+        info!(%webhook, %event, "told");
+        announcement.told.push(webhook);
     }
     is_over
 }

@@ -37,6 +37,8 @@ struct Issuer {
     reused: u64,
     refused: u64,
     refuses: bool,
+    /// Where tokens are made nobody is at home.
+    is_down: bool,
 }
 
 type Shared = Arc<Mutex<Issuer>>;
@@ -45,6 +47,9 @@ async fn token(State(issuer): State<Shared>, form: String) -> (StatusCode, Json<
     let form: HashMap<String, String> = url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
     let is = |name: &str, value: &str| form.get(name).is_some_and(|given| given == value);
     let mut issuer = issuer.lock().unwrap();
+    if issuer.is_down {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({})));
+    }
     let is_client =
         is("client_id", "client") && is("client_secret", "s3cret-canary") && is("audience", "api");
     let by_refresh = is("grant_type", "refresh_token");
@@ -232,4 +237,39 @@ async fn a_client_gets_tokens_by_its_own_credentials() {
     assert_eq!(unique(&cluster, &run) as u64, PAGES * 2);
     assert_eq!(issuer.lock().unwrap().renewals, PAGES.div_ceil(PAGES_OF_TOKEN));
     cluster.check_alive();
+}
+
+/// Whatever a job says of errors: a page is no error of its own when nobody could ask for it.
+#[tokio::test]
+async fn nothing_is_skipped_while_no_token_can_be_had() {
+    let (cluster, issuer) = start("oauth2").await;
+    issuer.lock().unwrap().is_down = true;
+    let run = cluster.api.push("a", "acme", "backend").await;
+    let ended = cluster.api.ended(&run).await;
+    assert_eq!((ended.status.as_str(), ended.code()), ("failed", "unauthorized"), "{ended:?}");
+    issuer.lock().unwrap().is_down = false;
+    cluster.api.post(&format!("/sync-job-run/{run}/resume"), &json!({})).await;
+    assert_eq!(cluster.api.ended(&run).await.status, "completed");
+    assert_eq!(unique(&cluster, &run) as u64, PAGES * 2);
+}
+
+/// Credentials go where they were meant to go: a run that began with one integration does not take them there when its
+/// account is moved to another one.
+#[tokio::test]
+async fn a_moved_account_takes_its_credentials_with_it() {
+    let mut cluster = Setup { workers: 0, ..Setup::default() }.start().await;
+    let (url, issuer) = source().await;
+    let jobs = [job("a", json!([{ "resource": "tickets" }]))];
+    let first = [integration(&url, "oauth2"), account("refresh-0")];
+    cluster.apply(first.into_iter().chain(jobs).collect()).await;
+    let run = cluster.api.push("a", "acme", "backend").await;
+    let other = with(integration(&url, "oauth2"), json!({ "name": "other" }));
+    let moved = with(account("refresh-0"), json!({ "integration": "other" }));
+    cluster.api.apply(&[other, moved]).await;
+    cluster.start_worker();
+    let ended = cluster.api.ended(&run).await;
+    assert_eq!(ended.code(), "unauthorized", "{ended:?}");
+    assert!(ended.message().contains("connects to \"other\" now"), "{ended:?}");
+    let issuer = issuer.lock().unwrap();
+    assert_eq!((issuer.renewals, issuer.refused), (0, 0), "somebody was asked");
 }

@@ -88,7 +88,9 @@ pub(crate) async fn run(client: &Client, options: Options) -> anyhow::Result<Exi
         back.map_err(|_| anyhow::anyhow!("nobody came back within {} minutes", PERSON_MAX.as_secs() / 60))??;
     if let Some(error) = back.error {
         let more = back.error_description.map(|more| format!(": {more}")).unwrap_or_default();
-        bail!("the source did not let the account in ({error}{more})");
+        // The source's words must not steer the terminal.
+        let said: String = format!("{error}{more}").chars().filter(|c| !c.is_control()).take(500).collect();
+        bail!("the source did not let the account in ({said})");
     }
     let Some(code) = back.code else { bail!("the source sent no code back") };
     let body = json!({ "code": code, "state": invitation.state });

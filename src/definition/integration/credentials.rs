@@ -23,7 +23,8 @@ const LASTS_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// One format, or several by their names.
 pub(super) fn read(spot: &Spot<'_>) -> Option<Option<Grant>> {
-    if let Some(format) = spot.value().get("format") {
+    let format = spot.value().get("format").or_else(|| spot.value().pointer("/config/format"));
+    if let Some(format) = format {
         return of_format(spot, format.as_str().unwrap_or_default());
     }
     let mut grant = None;

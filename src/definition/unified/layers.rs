@@ -11,51 +11,40 @@ pub fn layered<'d>(
     models: impl IntoIterator<Item = &'d Document>,
     changes: Option<&Value>,
 ) -> Option<Document> {
-    let mut over = Map::new();
-    for model in models.into_iter().filter(|model| model.kind == Kind::UnifiedModel) {
-        if let Some(mappings) = model.body.get("mappings").and_then(|all| all.get(&integration.id)) {
-            over.insert(model.id.clone(), mappings.clone());
-        }
-    }
-    let mut over = Value::Object(over);
-    if let Some(changes) = changes {
-        lay_over_keeping_null(&mut over, changes);
-    }
-    if over.as_object().is_none_or(Map::is_empty) {
-        return None;
-    }
     let mut body = integration.body.clone();
     // It may stand around `config` or within.
     let within = body.get("config").is_some_and(|config| config.get("unified").is_some());
     let place = if within { body.get_mut("config")? } else { &mut body };
     let unified = place.as_object_mut()?.entry("unified").or_insert_with(|| Value::Object(Map::new()));
-    lay_over(unified, &over);
+    for model in models.into_iter().filter(|model| model.kind == Kind::UnifiedModel) {
+        if let Some(mappings) = model.body.get("mappings").and_then(|all| all.get(&integration.id)) {
+            lay_over(unified, &serde_json::json!({ model.id.as_str(): mappings }));
+        }
+    }
+    if let Some(changes) = changes {
+        lay_over(unified, changes);
+    }
+    if unified.as_object().is_some_and(Map::is_empty) {
+        place.as_object_mut()?.shift_remove("unified");
+    }
     (body != integration.body).then(|| Document { body, origin: None, ..integration.clone() })
 }
 
 /// Lays `over` over `base`: objects within objects are merged, `null` takes away, anything else takes the place of what
 /// is there.
 pub(super) fn lay_over(base: &mut Value, over: &Value) {
-    merge(base, over, false);
-}
-
-/// The same for two layers that are laid over a third one: what takes away must still do so then.
-fn lay_over_keeping_null(base: &mut Value, over: &Value) {
-    merge(base, over, true);
-}
-
-fn merge(base: &mut Value, over: &Value, keeps_null: bool) {
     let (Value::Object(members), Value::Object(over)) = (&mut *base, over) else {
         *base = over.clone();
         return;
     };
     for (name, value) in over {
         match (value, members.get_mut(name)) {
-            (Value::Null, _) if !keeps_null => drop(members.shift_remove(name)),
-            (value, Some(old)) => merge(old, value, keeps_null),
+            (Value::Null, _) => drop(members.shift_remove(name)),
+            (value, Some(old)) => lay_over(old, value),
             (Value::Object(_), None) => {
+                // What it takes away is not there.
                 let mut own = Value::Object(Map::new());
-                merge(&mut own, value, keeps_null);
+                lay_over(&mut own, value);
                 members.insert(name.clone(), own);
             }
             (value, None) => drop(members.insert(name.clone(), value.clone())),
@@ -115,10 +104,11 @@ mod tests {
             laid.body["unified"],
             json!({"m": {"r": {"list": {"a": "1", "b": {"c": "own", "e": "new"}}, "get": {"a": "5"}}}})
         );
-        // An account brings back what the environment took away.
-        let back = json!({"m": {"r": {"list": {"b": {"d": "4"}}}}});
-        let laid = layered(&integration, &models, Some(&back)).unwrap();
-        assert_eq!(laid.body["unified"]["m"]["r"]["list"]["b"], json!({"c": "own", "d": "4"}));
+        // An account brings something of its own in place of what the environment took away, and nothing else comes back.
+        let models = [model(json!({"r": {"list": {"b": null}}}))];
+        let own = json!({"m": {"r": {"list": {"b": {"d": "4"}}}}});
+        let laid = layered(&integration, &models, Some(&own)).unwrap();
+        assert_eq!(laid.body["unified"]["m"]["r"]["list"]["b"], json!({"d": "4"}));
         assert!(layered(&integration, &[], None).is_none());
         assert!(layered(&integration, &[model(json!({}))], None).is_none());
     }

@@ -76,6 +76,10 @@ pub struct Mapped {
 impl Mapping {
     /// What of a unified query means something here: the paths below it that an expression reads; `None` when all may.
     pub fn takes(&self) -> Option<Vec<Vec<String>>> {
+        self.reads_of("query")
+    }
+
+    fn reads_of(&self, root: &str) -> Option<Vec<Vec<String>>> {
         let mut paths = Vec::new();
         for mapped in [&self.query, &self.body].into_iter().flatten() {
             let reads = mapped.expression.reads();
@@ -84,8 +88,8 @@ impl Mapping {
             }
             for path in &reads.paths {
                 match path.split_first() {
-                    Some((root, [])) if root == "query" => return None,
-                    Some((root, rest)) if root == "query" => paths.push(rest.to_vec()),
+                    Some((first, [])) if first == root => return None,
+                    Some((first, rest)) if first == root => paths.push(rest.to_vec()),
                     Some(_) | None => {}
                 }
             }
@@ -106,7 +110,16 @@ impl Mapping {
     /// What of `query` would be passed over: the first path that no expression reads.
     pub fn passed_over(&self, query: &Value) -> Option<Vec<String>> {
         let takes = self.takes()?;
+        if query.get(REMOTE_QUERY).is_some_and(|more| !more.is_object() && !more.is_null()) {
+            return Some(vec![REMOTE_QUERY.to_owned()]);
+        }
         passed_over(query, &mut Vec::new(), &takes)
+    }
+
+    /// What of a written `body` would be passed over. A body that the mapping doesn't make is sent as it is.
+    pub fn passed_over_of_body(&self, body: &Value) -> Option<Vec<String>> {
+        self.body.as_ref()?;
+        passed_over(body, &mut Vec::new(), &self.reads_of("body")?)
     }
 }
 
@@ -393,6 +406,7 @@ mod tests {
             (json!({"updated_at": "x"}), Some("updated_at")),
             (json!({"priority": "x", "status": null}), Some("priority")),
             (json!({"status": null, "tags": []}), None),
+            (json!({"remote_query": "x"}), Some("remote_query")),
         ] {
             let found = mapping.passed_over(&query).map(|path| path.join("."));
             assert_eq!(found.as_deref(), passed, "{query}");

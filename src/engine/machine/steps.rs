@@ -368,6 +368,9 @@ impl Machine {
             query = laid_over(&query, |context| context.set(&incremental.param, since));
         }
         let body = request.body.as_ref().map(|body| self.made(body)).transpose()?.flatten();
+        let account = self.other_account(request)?;
+        // Of the run's account alone it is known.
+        let context = account.is_none().then(|| self.frozen.context.clone());
         Ok(FetchRequest {
             resource: node.resource.clone(),
             method: node.method.clone(),
@@ -375,12 +378,14 @@ impl Machine {
             query,
             body,
             cursor: frame.cursor.clone(),
-            account: self.other_account(request)?,
+            account,
             attempts: request.attempts,
             timeout: request.timeout,
             page_size: None,
             format: request.response_format,
             now: self.checkpoint.progress.started_at.unwrap_or(self.run.request.created_at),
+            seed: digest(&[&self.run.request.id.to_string(), &node.name]),
+            context,
         })
     }
 

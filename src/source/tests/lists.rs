@@ -283,6 +283,27 @@ async fn xml_is_sent_and_read() {
     assert_eq!(seen[0].headers["content-type"], "application/xml");
 }
 
+/// In XML an empty list has nothing at its path; neither has another document.
+#[tokio::test]
+async fn another_xml_document_is_no_empty_list() {
+    for (body, error) in [
+        ("<answer><items/></answer>", None),
+        ("<answer><items></items></answer>", None),
+        ("<fault>busy</fault>", Some("missing_records")),
+        ("<answer><error/></answer>", Some("missing_records")),
+    ] {
+        let server = Server::start(move |_, _| answer(200, &[("content-type", "text/xml")], body)).await;
+        let method = Method {
+            answer_format: AnswerFormat::Xml,
+            missing_is_empty: true,
+            response_path: ["answer", "items", "item"].map(str::to_owned).to_vec(),
+            ..list(Pagination::LinkHeader { limit: None })
+        };
+        let page = fetch(&server.source(method), Cursor::Start).await;
+        assert_eq!(page.as_ref().err().map(|error| error.error.as_str()), error, "{body}");
+    }
+}
+
 #[tokio::test]
 async fn a_list_never_ends_because_its_last_record_has_no_cursor() {
     let server = Server::start(|_, seen| {

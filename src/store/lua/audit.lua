@@ -347,6 +347,11 @@ if kind == 'mutexes' or kind == 'holds' or kind == 'locks' then
   end
   return answer(scan[1])
 end
+if kind == 'announced' then
+  local scan = redis.call('HSCAN', P .. name, cursor, 'COUNT', count)
+  for i = 1, #scan[2], 2 do members.announced(scan[2][i]) end
+  return answer(scan[1])
+end
 local scan = redis.call(is_set and 'SSCAN' or 'ZSCAN', P .. name, cursor, 'COUNT', count)
 for i = 1, #scan[2], is_set and 1 or 2 do members[kind](scan[2][i]) end
 -- The counter of staged bytes against their sum, once, where it can be told in one look.
