@@ -42,6 +42,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::backoff;
 use crate::definition::integration::Authorization;
 use crate::definition::{Account, Integration};
@@ -68,6 +70,8 @@ pub struct Http {
     egress: Egress,
     page_bytes_max: usize,
     pace: Pace,
+    /// As many pages are mapped at once as there are processors.
+    mappings: Arc<Semaphore>,
     witness: Option<Arc<dyn Witness>>,
 }
 
@@ -78,7 +82,16 @@ impl Http {
     /// # Errors
     /// When TLS can't be set up.
     pub fn new(egress: Egress, page_bytes_max: usize) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: egress.client()?, egress, page_bytes_max, pace: Pace::new(), witness: None })
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mappings = Arc::new(Semaphore::new(processors));
+        Ok(Self {
+            client: egress.client()?,
+            egress,
+            page_bytes_max,
+            pace: Pace::new(),
+            mappings,
+            witness: None,
+        })
     }
 
     /// The same client, which tells `witness` of each exchange.
@@ -171,6 +184,8 @@ impl Source for HttpSource {
                 Ok(page) => {
                     let Some(unified) = &unified else { return Ok(page) };
                     let bytes_max = method.page_bytes_max.min(self.http.page_bytes_max);
+                    // It is never closed.
+                    let _turn = self.http.mappings.acquire().await;
                     return unified.page(page, bytes_max, room).map_err(|mistake| {
                         let error = self.reported(mistake.failure, request, Some(&prepared));
                         FetchError { skip_to: mistake.next, ..error }

@@ -309,6 +309,8 @@ impl Set<'_> {
         };
         let changes = serde_json::from_str(changes.as_str()).unwrap_or_default();
         let Some(laid) = unified::layered(own, self.documents, Some(&changes)) else { return };
+        // There may be thousands of accounts: only what this one changes is read again.
+        let laid = unified::only(laid, &changes);
         match Integration::from_document(&laid) {
             Err(problems) => report(root, unified::placed(problems, "unified_model_override", None)),
             Ok(laid) => self.known(root, &laid, Some(&base), |model, resource| {

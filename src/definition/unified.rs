@@ -11,7 +11,7 @@ mod mapping;
 mod model;
 
 pub use layers::layered;
-pub(super) use layers::{PlacedProblem, placed};
+pub(super) use layers::{PlacedProblem, only, placed};
 pub use lint::{Finding, What, findings};
 pub(super) use mapping::mappings;
 pub use mapping::{LIMIT, Mapped, Mapping, REMOTE_QUERY};

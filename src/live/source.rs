@@ -62,7 +62,7 @@ impl LiveSource {
                 let most =
                     budget.map(|(requests, per)| format!(" ({requests} requests in {} s)", per.as_secs()));
                 let message = format!(
-                    "what {name} may ask{} is used up; asked again in {} s",
+                    "the limit of {name}{} is reached; it can be asked again in {} s",
                     most.unwrap_or_default(),
                     wait.as_secs()
                 );

@@ -30,6 +30,23 @@ pub fn layered<'d>(
     (body != integration.body).then(|| Document { body, origin: None, ..integration.clone() })
 }
 
+/// `laid` without the mappings of models and resources that `changes` doesn't name.
+pub(in crate::definition) fn only(mut laid: Document, changes: &Value) -> Document {
+    let within = laid.body.get("config").is_some_and(|config| config.get("unified").is_some());
+    let place = if within { laid.body.get_mut("config") } else { Some(&mut laid.body) };
+    let unified = place.and_then(|place| place.get_mut("unified")).and_then(Value::as_object_mut);
+    if let Some(unified) = unified {
+        unified.retain(|model, resources| {
+            let named = changes.get(model);
+            if let (Some(resources), Some(named)) = (resources.as_object_mut(), named) {
+                resources.retain(|resource, _| named.get(resource).is_some());
+            }
+            named.is_some()
+        });
+    }
+    laid
+}
+
 /// Lays `over` over `base`: objects within objects are merged, `null` takes away, anything else takes the place of what
 /// is there.
 pub(super) fn lay_over(base: &mut Value, over: &Value) {
