@@ -61,8 +61,7 @@ impl Connections {
 
     /// The source of `account`: by `integration`, or by its own as it is now.
     pub(crate) fn source(&self, integration: Option<Arc<Integration>>, account: AccountId) -> LiveSource {
-        let Self { live, http, tokens, store, .. } = self.clone();
-        LiveSource::new(live, integration, account, http, tokens, store)
+        LiveSource { connections: self.clone(), integration, account }
     }
 }
 

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::definitions::{Live, LiveError};
-use super::tokens::{Tokens, moved};
+use super::Connections;
+use super::definitions::LiveError;
+use super::tokens::moved;
 use crate::clock;
 use crate::definition::integration::RequestBudget;
 use crate::definition::{Account, Integration};
 use crate::engine::budget::Room;
 use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page, SendGuard, Source};
 use crate::id::AccountId;
-use crate::source::{Http, HttpSource};
-use crate::store::Store;
+use crate::source::HttpSource;
 use crate::store::budget::Counted;
 
 /// The error of a request that was not sent, as what the source allows is used up.
@@ -24,26 +24,13 @@ const WAITED_MAX: Duration = Duration::from_secs(1);
 
 /// The source of one run, or of one live request.
 pub(crate) struct LiveSource {
-    live: Live,
-    integration: Option<Arc<Integration>>,
-    account: AccountId,
-    http: Http,
-    tokens: Tokens,
-    store: Store,
+    pub(super) connections: Connections,
+    /// What a run pinned; without it the account's own, as it is now.
+    pub(super) integration: Option<Arc<Integration>>,
+    pub(super) account: AccountId,
 }
 
 impl LiveSource {
-    pub(super) fn new(
-        live: Live,
-        integration: Option<Arc<Integration>>,
-        account: AccountId,
-        http: Http,
-        tokens: Tokens,
-        store: Store,
-    ) -> Self {
-        Self { live, integration, account, http, tokens, store }
-    }
-
     /// Takes a request out of what the source allows. A short wait is waited here; for a longer one the run gives its slot
     /// back, as it does when the source itself limits it.
     async fn spend(&self, integration: &Integration, account: &AccountId) -> Result<(), FetchError> {
@@ -55,7 +42,7 @@ impl LiveSource {
         }
         let deadline = clock::monotonic() + WAITED_MAX;
         loop {
-            let spent = self.store.spend(whose, budget).await;
+            let spent = self.connections.store.spend(whose, budget).await;
             let Some(wait) = spent.map_err(|error| unreadable(error.into()))? else { return Ok(()) };
             if clock::monotonic() + wait > deadline {
                 let wait = Duration::from_secs(wait.as_secs() + 1);
@@ -77,7 +64,7 @@ impl LiveSource {
     async fn limited(&self, integration: &Integration, account: &AccountId, wait: Duration) {
         let (whose, name) = counted(integration, account);
         if (integration.rate_limit.of_application || *account != self.account)
-            && let Err(error) = self.store.close_gate(whose, 0, wait).await
+            && let Err(error) = self.connections.store.close_gate(whose, 0, wait).await
         {
             tracing::debug!(%error, "the gate of {name} could not be closed");
         }
@@ -98,22 +85,19 @@ impl LiveSource {
             return Err(FetchError::new(FetchErrorKind::Transient, "lease_lost", what));
         }
         self.spend(integration, &account.id).await?;
-        let source = |account| HttpSource::new(Arc::clone(integration), account, self.http.clone());
+        let Connections { live, http, tokens, .. } = &self.connections;
+        let source = |account| HttpSource::new(Arc::clone(integration), account, http.clone());
         let Some(grant) = integration.grant.as_ref().filter(|grant| grant.fits(account)) else {
             return source(Arc::clone(account)).fetch(request, room, guard).await;
         };
-        let first = self.tokens.authorise(&self.live, &self.http, grant, account, None).await;
-        let first = first.map_err(no_access)?;
+        let first = tokens.authorise(live, http, grant, account, None).await.map_err(no_access)?;
         let result = source(first.account).fetch(request, room, guard).await;
         match result {
             // Only what the source itself refused is a reason to renew.
             Err(FetchError { kind: FetchErrorKind::Unauthorized, status: Some(_), .. }) => {
-                let anew = self
-                    .tokens
-                    .authorise(&self.live, &self.http, grant, account, Some(first.generation))
-                    .await
-                    .map_err(no_access)?;
-                source(anew.account).fetch(request, room, guard).await
+                let refused = Some(first.generation);
+                let anew = tokens.authorise(live, http, grant, account, refused).await;
+                source(anew.map_err(no_access)?.account).fetch(request, room, guard).await
             }
             result => result,
         }
@@ -127,14 +111,15 @@ impl Source for LiveSource {
         room: &Room,
         guard: &dyn SendGuard,
     ) -> Result<Page, FetchError> {
-        let account = self.live.account(request.account.as_ref().unwrap_or(&self.account)).await;
+        let live = &self.connections.live;
+        let account = live.account(request.account.as_ref().unwrap_or(&self.account)).await;
         let account = account.map_err(unreadable)?;
         let integration = match &request.account {
             // Only what the run reads from is pinned; another account's integration is as it is now.
-            Some(_) => self.live.integration_of(&account).await.map_err(unreadable)?,
+            Some(_) => live.integration_of(&account).await.map_err(unreadable)?,
             None => match &self.integration {
                 Some(integration) => Arc::clone(integration),
-                None => self.live.integration_of(&account).await.map_err(unreadable)?,
+                None => live.integration_of(&account).await.map_err(unreadable)?,
             },
         };
         if integration.name != account.integration {
@@ -148,7 +133,7 @@ impl Source for LiveSource {
         }
         // What was read a moment ago must not fail a run whose account was mended since.
         if let Err(FetchError { kind: FetchErrorKind::Unauthorized, .. }) = &result
-            && let Some(mended) = self.live.mended(&account).await
+            && let Some(mended) = live.mended(&account).await
             && mended.integration == account.integration
         {
             return self.ask(&integration, &mended, request, room, guard).await;
