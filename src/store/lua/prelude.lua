@@ -108,6 +108,22 @@ local function leave(id)
   end
 end
 
+-- How many may pass a gate that has opened, and until when no more than these: one at first, so that a limit that is not over
+-- is met by one alone; then twice as many in each step. Nothing when the gate limits nobody any more.
+local RAMP_STEP, RAMP_MAX = 1000, 64
+local function may_pass(gate)
+  local ramp = redis.call('HMGET', gate, 'ramp', 'left', 'till')
+  if not ramp[1] then return nil end
+  if NOW < tonumber(ramp[3] or '0') then return tonumber(ramp[2]), tonumber(ramp[3]) end
+  local width = tonumber(ramp[1])
+  if width > RAMP_MAX then
+    redis.call('HDEL', gate, 'ramp', 'left', 'till')
+    return nil
+  end
+  redis.call('HSET', gate, 'ramp', width * 2, 'left', width, 'till', text(NOW + RAMP_STEP))
+  return width, NOW + RAMP_STEP
+end
+
 -- Moves runs from the accounts' backlogs into the ready stream, one account after the other, until the stream
 -- holds `depth`. An account whose gate is closed sleeps; a run whose mutex is held waits for it. A run that needs a key
 -- waits for that with its mutex in hand: keys come after mutexes, always, so no two wait for each other.
@@ -119,8 +135,15 @@ local function admit(depth)
     local account = redis.call('ZRANGE', P .. 'ring', 0, 0)[1]
     if not account then break end
     local backlog = P .. 'backlog:' .. account
-    local opens = tonumber(redis.call('HGET', P .. 'gate:' .. account, 'opens') or '0')
+    local gate = P .. 'gate:' .. account
+    local opens = tonumber(redis.call('HGET', gate, 'opens') or '0')
     local id = redis.call('ZRANGE', backlog, 0, 0)[1]
+    local left
+    if id and opens > 0 and opens <= NOW then
+      local till
+      left, till = may_pass(gate)
+      if left == 0 then opens = till end
+    end
     if not id then
       redis.call('ZREM', P .. 'ring', account)
     elseif opens > NOW then
@@ -140,6 +163,7 @@ local function admit(depth)
           wait_for_key(id, key)
         else
           to_ready(id)
+          if left then redis.call('HINCRBY', gate, 'left', -1) end
           room = room - 1
           admitted = admitted + 1
         end

@@ -3,8 +3,12 @@
 -- ARGV: whose, most, per in ms, whether its gate counts
 -- Returns 0 when there was one, or in how many ms there may be
 if ARGV[4] == '1' then
-  local closed = tonumber(redis.call('HGET', P .. 'gate:' .. ARGV[1], 'opens') or '0') - NOW
-  if closed > 0 then return closed end
+  local gate = P .. 'gate:' .. ARGV[1]
+  local opens = tonumber(redis.call('HGET', gate, 'opens') or '0')
+  if opens > NOW then return opens - NOW end
+  local left, till = may_pass(gate)
+  if left == 0 then return till - NOW end
+  if left then redis.call('HINCRBY', gate, 'left', -1) end
 end
 if ARGV[2] == '0' then return 0 end
 local key, most, per = P .. 'budget:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])

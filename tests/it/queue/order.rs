@@ -121,6 +121,37 @@ async fn an_account_behind_a_closed_gate_sleeps_until_it_opens() {
     assert!(bench.store.now().await.unwrap() >= opens, "it came before the gate opened");
 }
 
+/// When a gate opens one run passes, so that a limit that is not over is met by one alone; then twice as many in each step.
+#[tokio::test]
+async fn runs_pass_an_opened_gate_one_at_first() {
+    let bench = Bench::start().await;
+    let account = "limited".parse().unwrap();
+    let whose = Counted::Account(&account);
+    let (_, opens) = bench.store.close_gate(whose, 0, Duration::from_millis(300)).await.unwrap();
+    for number in 0..5 {
+        bench.push("limited", &format!("job-{number}"), number).await;
+    }
+    let mut claimed = Vec::new();
+    for _ in 0..5 {
+        bench.claim("w").await;
+        claimed.push(bench.store.now().await.unwrap());
+    }
+    let step = Duration::from_secs(1);
+    assert!(claimed[0] >= opens, "it came before the gate opened");
+    assert!(claimed[1] >= opens.plus(step), "the second did not wait for the first: {claimed:?}");
+    assert!(claimed[3] >= opens.plus(step * 2), "two in the second step: {claimed:?}");
+    // A limit that is met again begins again.
+    let (_, opens) = bench.store.close_gate(whose, u64::MAX >> 12, Duration::from_millis(300)).await.unwrap();
+    bench.push("limited", "again", 7).await;
+    bench.push("limited", "and-again", 8).await;
+    let mut claimed = Vec::new();
+    for _ in 0..2 {
+        bench.claim("w").await;
+        claimed.push(bench.store.now().await.unwrap());
+    }
+    assert!(claimed[0] >= opens && claimed[1] >= opens.plus(step), "{claimed:?} after {opens:?}");
+}
+
 /// However old those are that have not: what is under way holds pages, which only its end frees.
 #[tokio::test]
 async fn runs_that_have_begun_come_before_those_that_have_not() {
