@@ -8,6 +8,7 @@ use serde_json::Value;
 use tracing::error;
 
 use crate::definition::{Problem, Problems};
+use crate::live::LiveError;
 use crate::store::StoreError;
 
 /// What a handler returns.
@@ -104,6 +105,16 @@ impl From<Problems> for ApiError {
     fn from(problems: Problems) -> Self {
         let problems: Vec<Problem> = problems.iter().cloned().collect();
         Self::invalid(&problems)
+    }
+}
+
+impl From<LiveError> for ApiError {
+    fn from(error: LiveError) -> Self {
+        match error {
+            LiveError::Store(error) => error.into(),
+            LiveError::Missing { kind, id } => Self::missing(&format!("{kind} {id:?}")),
+            LiveError::Unreadable(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ pub(super) mod answer;
 mod query;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
@@ -16,7 +17,7 @@ use tracing::debug;
 use super::Api;
 use super::error::{Answer, ApiError};
 use super::request::Body;
-use crate::definition::{Integration, Kind};
+use crate::definition::Integration;
 use crate::engine::budget::Room;
 use crate::engine::seam::{Cursor, FetchErrorKind, FetchRequest, Page, SendGuard, Source};
 use crate::id::AccountId;
@@ -128,7 +129,8 @@ async fn serve(api: &Api, target: &Target, last: Option<String>, request: Reques
     }
     let asked = Asked::read(request.uri.query().unwrap_or_default())?;
     let account = asked.account.clone();
-    let integration = connected(api, &account).await?;
+    let live = api.0.connections.live();
+    let integration = live.integration_of(&*live.account(&account).await?).await?;
     check(&integration, target, &method)?;
     let cursor = match &asked.cursor {
         None => Cursor::Start,
@@ -153,7 +155,7 @@ async fn serve(api: &Api, target: &Target, last: Option<String>, request: Reques
         seed: rand::random(),
         ..FetchRequest::first(target.resource(), &method, now)
     };
-    let (page, room) = ask(api, &account, &fetch, generation).await?;
+    let (page, room) = ask(api, integration, &account, &fetch, generation).await?;
     let next = page.next.as_ref().map(|next| sealed(api, &purpose(api, target, &method, &asked), next));
     answer::page(page, room, next.transpose()?.as_deref(), shape, &fetch, &asked)
 }
@@ -161,6 +163,7 @@ async fn serve(api: &Api, target: &Target, last: Option<String>, request: Reques
 /// Asks the source within the memory that live requests may take.
 async fn ask(
     api: &Api,
+    integration: Arc<Integration>,
     account: &AccountId,
     fetch: &FetchRequest,
     generation: u64,
@@ -171,7 +174,7 @@ async fn ask(
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
     };
     let room: Room = api.0.pages.try_begin(0).ok_or_else(no_room)?;
-    let source = api.0.connections.source(None, account.clone());
+    let source = api.0.connections.source(Some(integration), account.clone());
     let result = source.fetch(fetch, &room, &Always).await;
     let error = match result {
         Ok(page) => return Ok((page, room)),
@@ -188,21 +191,6 @@ async fn ask(
         return Err(no_room());
     }
     Err(answer::failure(error))
-}
-
-/// The integration of the account, as it is now.
-async fn connected(api: &Api, account: &AccountId) -> Result<Integration, ApiError> {
-    let document = api.definitions().document(Kind::Account, account.as_str()).await?;
-    let document = document.ok_or_else(|| ApiError::missing(&format!("account {:?}", account.as_str())))?;
-    let account = crate::definition::Account::from_document(&document)?;
-    let found = api.definitions().integration_of(&account).await?;
-    let found = found.ok_or_else(|| {
-        ApiError::missing(&format!(
-            "integration {:?}, which the account connects to",
-            account.integration.as_str()
-        ))
-    })?;
-    Ok(Integration::from_document(&found.document)?)
 }
 
 /// Whether there is such a method, in this way of asking.
