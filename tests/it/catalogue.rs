@@ -38,6 +38,7 @@ use rapidbridge::engine::cursor::Cursor;
 use rapidbridge::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page, SendGuard, Source};
 use rapidbridge::json::Json;
 use rapidbridge::source::{Http, HttpSource};
+use rstest_reuse::{apply, template};
 use serde_json::{Value, json};
 
 use crate::support::Setup;
@@ -277,6 +278,8 @@ async fn read(source: &HttpSource, list: &List) -> (Vec<String>, usize) {
     panic!("{} does not end", list.resource)
 }
 
+/// One test for each entry.
+#[template]
 #[rstest::rstest]
 #[case(&asana::API)]
 #[case(&freshdesk::API)]
@@ -293,6 +296,9 @@ async fn read(source: &HttpSource, list: &List) -> (Vec<String>, usize) {
 #[case(&slack::API)]
 #[case(&stripe::API)]
 #[case(&zendesk::API)]
+fn each_api(#[case] api: &'static Api) {}
+
+#[apply(each_api)]
 #[tokio::test]
 async fn an_api_is_read_as_its_documentation_says(#[case] api: &'static Api) {
     let simulator = Simulator::start(api).await;
@@ -318,22 +324,7 @@ async fn an_api_is_read_as_its_documentation_says(#[case] api: &'static Api) {
 
 /// Lists that are mapped to a unified model give records of its schema, each with what it was made from, and the mapping
 /// makes nothing that the model doesn't know.
-#[rstest::rstest]
-#[case(&asana::API)]
-#[case(&freshdesk::API)]
-#[case(&github::API)]
-#[case(&gitlab::API)]
-#[case(&hubspot::API)]
-#[case(&intercom::API)]
-#[case(&jira::API)]
-#[case(&linear::API)]
-#[case(&notion::API)]
-#[case(&pipedrive::API)]
-#[case(&salesforce::API)]
-#[case(&shopify::API)]
-#[case(&slack::API)]
-#[case(&stripe::API)]
-#[case(&zendesk::API)]
+#[apply(each_api)]
 #[tokio::test]
 async fn mapped_records_are_what_the_model_says(#[case] api: &'static Api) {
     let simulator = Simulator::start(api).await;
@@ -402,22 +393,7 @@ async fn mapped_records_are_what_the_model_says(#[case] api: &'static Api) {
 
 /// The example job of each entry, as a worker executes it against the simulator: a dry run, which asks for real and reads
 /// the beginning of each list.
-#[rstest::rstest]
-#[case(&asana::API)]
-#[case(&freshdesk::API)]
-#[case(&github::API)]
-#[case(&gitlab::API)]
-#[case(&hubspot::API)]
-#[case(&intercom::API)]
-#[case(&jira::API)]
-#[case(&linear::API)]
-#[case(&notion::API)]
-#[case(&pipedrive::API)]
-#[case(&salesforce::API)]
-#[case(&shopify::API)]
-#[case(&slack::API)]
-#[case(&stripe::API)]
-#[case(&zendesk::API)]
+#[apply(each_api)]
 #[tokio::test]
 async fn the_example_job_reads_the_api(#[case] api: &'static Api) {
     let simulator = Simulator::start(api).await;
