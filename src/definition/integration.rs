@@ -9,6 +9,7 @@ use super::problem::Problems;
 use super::unified::Mapping;
 use crate::expression::Expression;
 use crate::id::IntegrationName;
+use crate::json::Json;
 use crate::template::{Template, Tree};
 
 mod authorization;
@@ -275,6 +276,10 @@ pub struct Method {
     pub page_records_max: usize,
     /// The most pages one list may have.
     pub pages_max: u32,
+    /// What it may be asked with: what a job, or a live request, writes as `query`, before the method's own is added.
+    pub query_schema: Option<Json>,
+    /// What a job, or a live request, may write as `body`, likewise.
+    pub body_schema: Option<Json>,
 }
 
 impl Method {

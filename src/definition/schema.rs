@@ -36,6 +36,17 @@ pub(super) fn nested(spot: &Spot<'_>, depth: usize) -> Option<()> {
     checked
 }
 
+/// The schema of an object, whose members are named.
+pub(super) fn of_object(spot: &Spot<'_>) -> Option<Json> {
+    nested(spot, 0)?;
+    if spot.value().get("properties").is_none_or(|properties| !properties.is_object()) {
+        let hint = "write type: object and properties: { id: { type: string } }";
+        spot.problem("the schema names no properties", Some(hint));
+        return None;
+    }
+    Some(Json::of(spot.value()))
+}
+
 /// Whether all but `required`, `default`, `description` and `format` is understood.
 pub(super) fn check(fields: &Fields<'_>, depth: usize) -> Option<()> {
     fields.ignore(&["title", "label", "examples", "$comment"]);
@@ -58,7 +69,8 @@ pub(super) fn check(fields: &Fields<'_>, depth: usize) -> Option<()> {
     });
     let additional = fields.maybe("additionalProperties", Spot::boolean);
     fields.refuse("$ref", "references are not followed", "write what it refers to");
-    let hint = "check it in args_validation: $match(args.code, /^[A-Z]+$/) ? false : {'message': …}";
+    let hint =
+        "limit it by enum, format, minLength and maxLength; args_validation of a job can match its arguments";
     fields.refuse("pattern", "patterns are not looked at here", hint);
     types?;
     values?;
@@ -100,12 +112,56 @@ pub type Violation = (String, String, Option<String>);
 
 /// What of `schema` (one that was checked) the value `json` doesn't keep to.
 pub fn violations(schema: &Json, json: &Json) -> Vec<Violation> {
+    violations_of(schema, json, |_, value| value)
+}
+
+/// What of `schema` the parameters `query` don't keep to. They are sent as text, so `"25"` is a whole number too and `25` a
+/// text; what is `null` is not sent.
+pub fn violations_of_query(schema: &Json, query: &Json) -> Vec<Violation> {
+    violations_of(schema, query, sent)
+}
+
+fn violations_of(
+    schema: &Json,
+    json: &Json,
+    seen_as: fn(&Map<String, Value>, Value) -> Value,
+) -> Vec<Violation> {
     let (schema, value) = (serde_json::from_str(schema.as_str()), serde_json::from_str(json.as_str()));
     let (Ok(Value::Object(schema)), Ok(value)) = (schema, value) else { return Vec::new() };
     let mut found = Vec::new();
-    look(&schema, &value, String::new(), &mut found);
+    look(&schema, &seen_as(&schema, value), String::new(), &mut found);
     found.truncate(VIOLATIONS_MAX);
     found
+}
+
+/// A parameter as what `schema` wants it to be, where its text can be read as that.
+fn sent(schema: &Map<String, Value>, value: Value) -> Value {
+    let none = Map::new();
+    let below =
+        |schema: Option<&Value>, value| sent(schema.and_then(Value::as_object).unwrap_or(&none), value);
+    let fits = |value: &Value| schema.get("type").is_none_or(|wanted| is_of(wanted, value));
+    match value {
+        Value::Object(members) => {
+            let properties = schema.get("properties");
+            let given = members.into_iter().filter(|(_, value)| !value.is_null());
+            given
+                .map(|(name, value)| {
+                    let value = below(properties.and_then(|all| all.get(&name)), value);
+                    (name, value)
+                })
+                .collect()
+        }
+        Value::Array(elements) => {
+            elements.into_iter().map(|element| below(schema.get("items"), element)).collect()
+        }
+        Value::String(text) if !fits(&Value::String(text.clone())) => {
+            serde_json::from_str(&text).ok().filter(|read| fits(read)).unwrap_or(Value::String(text))
+        }
+        Value::Number(_) | Value::Bool(_) if !fits(&value) => {
+            Some(Value::String(value.to_string())).filter(fits).unwrap_or(value)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
 }
 
 fn look(schema: &Map<String, Value>, value: &Value, place: String, found: &mut Vec<Violation>) {

@@ -9,8 +9,8 @@ use reqwest::header::{
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use crate::definition::Account;
 use crate::definition::integration::{AnswerFormat, BodyFormat, Method};
+use crate::definition::{Account, schema};
 use crate::engine::seam::{Cursor, FetchRequest};
 use crate::json::Json;
 use crate::source::failure::Failure;
@@ -79,6 +79,7 @@ pub(super) fn prepare(
     mut secrets: Secrets,
 ) -> Result<Prepared, Failure> {
     let scope = RequestScope { request, account };
+    check(method, request)?;
     let asked = left_over(method, &request.query)?;
     let (of_address, of_body) =
         if method.query_in_body { (None, Some(&asked)) } else { (Some(&asked), None) };
@@ -127,6 +128,31 @@ pub(super) fn prepare(
     let secret_params = authorization::query_params(&method.authorization);
     let timeout = request.timeout.unwrap_or(method.timeout);
     Ok(Prepared { http_method, url, headers, body, turn, timeout, secrets, secret_params })
+}
+
+/// What the source would refuse, or pass over in silence, is told before it is asked.
+fn check(method: &Method, request: &FetchRequest) -> Result<(), Failure> {
+    let of_query = method.query_schema.as_ref().map(|it| schema::violations_of_query(it, &request.query));
+    let of_body = method
+        .body_schema
+        .as_ref()
+        .map(|it| schema::violations(it, request.body.as_ref().unwrap_or(&Json::empty_object())));
+    for (what, error, violations) in [("query", "invalid_query", of_query), ("body", "invalid_body", of_body)]
+    {
+        let told: Vec<String> = violations
+            .into_iter()
+            .flatten()
+            .map(|(place, message, hint)| {
+                let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+                format!("{what}{place}: {message}{hint}")
+            })
+            .collect();
+        if !told.is_empty() {
+            let message = format!("not asked, by the method's {what}_schema: {}", told.join(", "));
+            return Err(Failure::permanent(error, message));
+        }
+    }
+    Ok(())
 }
 
 /// What of a job's query is sent as it stands: the method's own fields put the rest where it belongs, and many sources
@@ -266,6 +292,67 @@ mod tests {
         let prepared = prepared(&integration("https://x.example"), &method, &request).unwrap();
         assert_eq!(prepared.url.as_str(), "https://x.example/tickets/7/comments?updated=2026&a=2&sort=id");
         assert_eq!(prepared.body.unwrap(), r#"{"kind":"x"}"#);
+    }
+
+    #[test]
+    fn what_a_method_can_not_be_asked_with_is_told() {
+        let query_schema = r#"{"type":"object","required":["since"],"additionalProperties":false,"properties":{
+            "since":{"type":"string"},"size":{"type":"integer","maximum":50},"open":{"type":"boolean"},
+            "ids":{"type":"array","items":{"type":"integer"}},"code":{"type":["string","null"]},
+            "at":{"type":"object","properties":{"n":{"type":"number"}}}}}"#;
+        let body_schema = r#"{"type":"object","required":["title"],"properties":{"title":{"type":"string"},"n":{"type":"integer"}}}"#;
+        let method = Method {
+            query_schema: Json::parse(query_schema).ok(),
+            body_schema: Json::parse(body_schema).ok(),
+            ..method()
+        };
+        let integration = integration("https://x.example");
+        for (query, body, told) in [
+            (r#"{"since":"a"}"#, r#"{"title":"t"}"#, None),
+            // A parameter is text when it is sent, however it is written.
+            (
+                r#"{"since":2026,"size":"25","open":"true","ids":["1",2],"at":{"n":"1.5"}}"#,
+                r#"{"title":""}"#,
+                None,
+            ),
+            (r#"{"since":"a","code":7,"size":null}"#, r#"{"title":"t"}"#, None),
+            (
+                r#"{"since":null}"#,
+                r#"{"title":"t"}"#,
+                Some("invalid_query: not asked, by the method's query_schema: query: since is missing"),
+            ),
+            (
+                r#"{"since":"a","size":"51"}"#,
+                r#"{"title":"t"}"#,
+                Some("query.size: 51 is out of range; at most 50"),
+            ),
+            (
+                r#"{"since":"a","size":"many"}"#,
+                r#"{"title":"t"}"#,
+                Some("query.size: expected a whole number"),
+            ),
+            (
+                r#"{"since":"a","ids":[1,"x"]}"#,
+                r#"{"title":"t"}"#,
+                Some("query.ids[1]: expected a whole number"),
+            ),
+            (r#"{"since":"a","sizes":1}"#, r#"{"title":"t"}"#, Some("did you mean \"size\"?")),
+            (
+                r#"{"since":"a"}"#,
+                "{}",
+                Some("invalid_body: not asked, by the method's body_schema: body: title is missing"),
+            ),
+            (r#"{"since":"a"}"#, r#"{"title":"t","n":"1"}"#, Some("body.n: expected a whole number")),
+        ] {
+            let query = Json::parse(query).unwrap();
+            let asked = FetchRequest { query, body: Json::parse(body).ok(), ..request("tickets", "list") };
+            let error = prepared(&integration, &method, &asked).err();
+            let fits = match (&error, told) {
+                (Some(error), Some(told)) => error.contains(told),
+                (error, told) => error.is_none() && told.is_none(),
+            };
+            assert!(fits, "{asked:?}: {error:?}");
+        }
     }
 
     #[test]

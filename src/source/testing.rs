@@ -60,6 +60,8 @@ pub(super) fn method() -> Method {
         page_bytes_max: 1 << 20,
         page_records_max: 1000,
         pages_max: 1000,
+        query_schema: None,
+        body_schema: None,
     }
 }
 

@@ -128,7 +128,13 @@ fn integration(url: &str) -> Value {
         "retry": { "attempts": 2, "base": "20ms", "max": "100ms", "outage_budget": "0s" },
         "pagination": { "format": "page", "limit_param": "size", "max_limit": 10 },
         "resources": { "issues": {
-            "list": { "path": "/tickets", "response_path": "items" },
+            "list": { "path": "/tickets", "response_path": "items", "query_schema": {
+                "type": "object", "additionalProperties": false,
+                "properties": {
+                    "since": { "type": "string", "format": "date-time" }, "size": { "type": "integer" },
+                    "sort": { "type": "string" },
+                },
+            } },
             "get": { "path": "/tickets/{{id}}" },
             "create": { "path": "/tickets", "method": "post" },
             "update": { "path": "/tickets/{{id}}", "method": "patch" },
@@ -349,12 +355,16 @@ async fn live_requests_tell_what_the_source_said() {
         ("/unified/ticketing/comments?integrated_account_id=acme", 404, "it has ticketing/tickets"),
         ("/proxy/nothing?integrated_account_id=acme", 404, "it has issues"),
         ("/unified/meta/ticketin", 404, "did you mean"),
+        ("/proxy/issues?integrated_account_id=acme&sinc=2026-01-01T00:00:00Z", 400, "did you mean \"since\""),
+        ("/proxy/issues?integrated_account_id=acme&size=many", 400, "query.size"),
+        ("/unified/ticketing/tickets?integrated_account_id=acme&updated_at[gt]=today", 400, "query.since"),
     ] {
         let (answered, body) = get(path).await;
         assert_eq!(answered, status, "{path}: {body}");
         assert!(body["message"].as_str().unwrap().contains(told), "{path}: {body}");
         assert!(body.get("truto_is_remote_error").is_none(), "{path}: {body}");
     }
+    assert!(source.lock().unwrap().asked.is_empty(), "what can't be asked was asked");
     let (status, body) = get("/unified/ticketing/tickets/77?integrated_account_id=acme").await;
     assert_eq!((status, body["truto_is_remote_error"].clone()), (404, json!(true)), "{body}");
     assert!(body["raw_response"].as_str().unwrap().contains("no such ticket"), "{body}");

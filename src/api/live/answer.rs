@@ -128,8 +128,8 @@ pub(in crate::api) fn failure(error: FetchError) -> ApiError {
         FetchErrorKind::Transient if error.error == "timeout" => (StatusCode::GATEWAY_TIMEOUT, true),
         FetchErrorKind::Transient => (StatusCode::BAD_GATEWAY, true),
         FetchErrorKind::Permanent => match error.error.as_str() {
-            "unmapped_query" | "unmapped_body" | "template_error" | "invalid_request" | "invalid_header"
-            | "invalid_path" => (StatusCode::BAD_REQUEST, false),
+            "invalid_query" | "invalid_body" | "unmapped_query" | "unmapped_body" | "template_error"
+            | "invalid_request" | "invalid_header" | "invalid_path" => (StatusCode::BAD_REQUEST, false),
             "mapping_failed" => (StatusCode::UNPROCESSABLE_ENTITY, false),
             _ => (of_client.unwrap_or(StatusCode::BAD_GATEWAY), is_remote),
         },

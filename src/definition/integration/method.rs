@@ -8,7 +8,7 @@ use super::{AnswerFormat, Authorization, BodyFormat, Ends, Method, Pagination, Q
 use super::{PAGE_BYTES_MAX_DEFAULT, PAGE_RECORDS_MAX_DEFAULT, PAGES_MAX_DEFAULT, TIMEOUT_DEFAULT};
 use super::{authorization, pagination};
 use crate::definition::check::{Fields, Spot};
-use crate::definition::headers;
+use crate::definition::{headers, schema};
 use crate::expression::Expression;
 use crate::template::{Template, Tree};
 
@@ -127,7 +127,7 @@ pub(super) struct Way<'w> {
 pub(super) fn read(spot: &Spot<'_>, name: &str, defaults: &Defaults, way: Way<'_>) -> Option<Method> {
     let fields = spot.fields()?;
     fields.ignore(&["description", "api_documentation_url", "scopes", "examples", "tool_tags", "label"]);
-    fields.ignore(&["query_schema", "body_schema", "response_schema", "ignore_credentials_on_redirect"]);
+    fields.ignore(&["response_schema", "ignore_credentials_on_redirect"]);
     fields.not_yet(&NOT_YET, "leave it out");
     let (base_url, authorization) = own_way(&fields, way)?;
     let body_format = fields.or("body_format", BodyFormat::Json, |spot| {
@@ -153,6 +153,8 @@ pub(super) fn read(spot: &Spot<'_>, name: &str, defaults: &Defaults, way: Way<'_
         defaults
     };
     let settings = inherited.overridden(&fields);
+    let query_schema = fields.maybe("query_schema", schema::of_object);
+    let body_schema = fields.maybe("body_schema", schema::of_object);
     fields.finish();
     let settings = settings?;
     Some(Method {
@@ -177,6 +179,8 @@ pub(super) fn read(spot: &Spot<'_>, name: &str, defaults: &Defaults, way: Way<'_
         page_bytes_max: settings.page_bytes_max,
         page_records_max: settings.page_records_max,
         pages_max: settings.pages_max,
+        query_schema: query_schema?,
+        body_schema: body_schema?,
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::layers::lay_over;
-use crate::definition::check::{Checker, Fields, Spot};
+use crate::definition::check::{Checker, Spot};
 use crate::definition::{BOOKKEEPING, Document, Kind, Problems, is_plain_name, read_files, schema};
 use crate::json::Json;
 
@@ -128,29 +128,14 @@ fn resource(spot: &Spot<'_>) -> Option<ModelResource> {
     let fields = spot.fields()?;
     fields.ignore(&["methods", "label"]);
     let description = fields.maybe("description", Spot::text);
-    let schema = object_schema(&fields, "schema");
-    let query_schema = match fields.get("query_schema") {
-        None => Some(Json::empty_object()),
-        Some(_) => object_schema(&fields, "query_schema"),
-    };
+    let schema = fields.required("schema").and_then(|spot| schema::of_object(&spot));
+    let query_schema = fields.or("query_schema", Json::empty_object(), schema::of_object);
     fields.finish();
     Some(ModelResource {
         description: description?.unwrap_or_default().to_owned(),
         schema: schema?,
         query_schema: query_schema?,
     })
-}
-
-/// The schema of an object, whose members are named.
-fn object_schema(fields: &Fields<'_>, name: &'static str) -> Option<Json> {
-    let spot = fields.required(name)?;
-    schema::nested(&spot, 0)?;
-    if spot.value().get("properties").is_none_or(|properties| !properties.is_object()) {
-        let hint = "write type: object and properties: { id: { type: string } }";
-        spot.problem("the schema names no properties", Some(hint));
-        return None;
-    }
-    Some(Json::of(spot.value()))
 }
 
 #[cfg(test)]
