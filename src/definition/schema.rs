@@ -121,6 +121,12 @@ pub fn violations_of_query(schema: &Json, query: &Json) -> Vec<Violation> {
     violations_of(schema, query, sent)
 }
 
+/// What is wrong with a member `name` of an object by `schema`, whatever its value is.
+pub fn unknown(schema: &Json, name: &str) -> Option<Violation> {
+    let schema: Map<String, Value> = serde_json::from_str(schema.as_str()).ok()?;
+    undeclared(&schema, name, "")
+}
+
 fn violations_of(
     schema: &Json,
     json: &Json,
@@ -225,21 +231,21 @@ fn look_at_members(
         found.push((place.to_owned(), format!("{name} is missing"), None));
     }
     for (name, member) in members {
-        let place = format!("{place}.{name}");
         match properties.get(name) {
-            Some(Value::Object(schema)) => look(schema, member, place, found),
+            Some(Value::Object(schema)) => look(schema, member, format!("{place}.{name}"), found),
             Some(_) => {}
-            None if schema.get("additionalProperties") == Some(&Value::Bool(false)) => {
-                let known: Vec<&str> = properties.keys().map(String::as_str).collect();
-                found.push((
-                    place,
-                    "this is not expected here".to_owned(),
-                    Some(near(name, &known, "there are")),
-                ));
-            }
-            None => {}
+            None => found.extend(undeclared(schema, name, place)),
         }
     }
+}
+
+/// A member that `schema` doesn't declare, where it allows no others.
+fn undeclared(schema: &Map<String, Value>, name: &str, place: &str) -> Option<Violation> {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let known: Vec<&str> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+    let refused = !known.contains(&name) && schema.get("additionalProperties") == Some(&Value::Bool(false));
+    let hint = || Some(near(name, &known, "there are"));
+    refused.then(|| (format!("{place}.{name}"), "this is not expected here".to_owned(), hint()))
 }
 
 /// What `word` may have been meant to be, of what is `known`.

@@ -1,18 +1,18 @@
 //! Definitions that belong together: what they say about each other.
 
+mod asked;
+
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::check::{Checker, Spot};
 use super::document::{Document, Kind};
-use super::job::Input;
 use super::problem::{Problem, Problems};
-use super::unified::{self, Mapping};
+use super::unified;
 use super::{Account, Checked, Integration, SyncJob, Trigger, UnifiedModel};
 use crate::clock::Millis;
 use crate::nearest::nearest;
-use crate::template::Tree;
 
 /// Checks a complete set of documents: each by itself, ids that are taken twice, and every reference.
 /// The checked definitions come in the order of the documents.
@@ -146,11 +146,7 @@ impl Set<'_> {
                 root.problem_at(&place("method"), &message, Some(&hint));
                 continue;
             };
-            if let Some(mapping) = integration.mapping(&node.resource, &node.method) {
-                check_filters(root, &place("query"), mapping, &node.query);
-                let param = node.incremental.as_ref().map(|incremental| incremental.param.clone());
-                check_param(root, &place("incremental"), mapping, param.unwrap_or_default());
-            }
+            asked::check(root, index, node, method, integration.mapping(&node.resource, &node.method));
             let needs_id = method.path.required_paths().contains(&vec!["id".to_owned()]);
             if needs_id && node.id.is_none() {
                 let message =
@@ -349,31 +345,6 @@ fn check_needs(root: &Spot<'_>, account: &Account, integration: &Integration) {
             let message = format!("integration {:?} needs {{{{{shown}}}}}", integration.name.as_str());
             root.problem_at(&[field.to_owned()], &message, Some(&format!("add {missing} to {field}")));
         }
-    }
-}
-
-/// Reports what of a node's query its mapping passes over.
-fn check_filters(root: &Spot<'_>, place: &[String], mapping: &Mapping, query: &Input) {
-    let Input::Tree(tree @ Tree::Object(_)) = query else { return };
-    let Some(path) = mapping.passed_over(&tree.outline()) else { return };
-    let known: Vec<String> = mapping.takes().into_iter().flatten().map(|path| path.join(".")).collect();
-    let name = path.join(".");
-    let hint = hint(&name, known.iter().map(String::as_str));
-    let hint = format!("{hint}; the source's own parameters go under {}", unified::REMOTE_QUERY);
-    let place: Vec<String> = place.iter().cloned().chain(path).collect();
-    root.problem_at(&place, &format!("the mapping takes no {name:?}"), Some(&hint));
-}
-
-/// Reports an `incremental.param` that the mapping passes over.
-fn check_param(root: &Spot<'_>, place: &[String], mapping: &Mapping, param: Vec<String>) {
-    let one = |inner, name: &String| serde_json::json!({ name.as_str(): inner });
-    let query = param.iter().rev().fold(serde_json::json!(""), one);
-    if !param.is_empty() && mapping.passed_over(&query).is_some() {
-        let message = format!("the mapping takes no {:?}", param.join("."));
-        let known: Vec<String> = mapping.takes().into_iter().flatten().map(|path| path.join(".")).collect();
-        let hint = hint(&param.join("."), known.iter().map(String::as_str));
-        let place: Vec<String> = place.iter().cloned().chain(["param".to_owned()]).collect();
-        root.problem_at(&place, &message, Some(&hint));
     }
 }
 

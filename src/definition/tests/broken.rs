@@ -196,6 +196,54 @@ fn sync_jobs() {
     insta::assert_snapshot!(shown);
 }
 
+/// By the schemas of its methods a job is told what can be known before a run; the rest is accepted.
+#[test]
+fn what_a_method_does_not_take() {
+    let shown = [
+        "name: all",
+        "query: {size: \"25\", since: 2026-01-01T00:00:00Z, states: [\"{{args.state}}\"]}",
+        "query: {since: \"{{args.since}}\", at: {from: \"{{args.from}}\"}}",
+        "query: {$truto_merge: \"{{args.more}}\"}",
+        "query: \"{'sinc': 1}\"",
+        "incremental: {cursor_field: updated_at, param: since}",
+        "method: search, body: {q: \"{{args.q}}\", more: 1}",
+        "query: {sinc: \"{{previous_run_date}}\"}",
+        "query: {since: yesterday, size: 51}",
+        "query: {states: [open, dun]}",
+        "query: {at: {to: now}}",
+        "incremental: {cursor_field: updated_at, param: sinc}",
+        "method: search, body: {q: 1}",
+    ]
+    .map(|node| format!("# {node}\n{}", refused("defs.yaml", &ASKING.replace("{}", node))));
+    insta::assert_snapshot!(shown.join("\n\n\n"));
+}
+
+const ASKING: &str = "
+kind: integration
+name: api
+base_url: https://api.example
+resources:
+  tickets:
+    list:
+      path: /tickets
+      query_schema:
+        type: object
+        required: [since]
+        additionalProperties: false
+        properties:
+          since: { type: string, format: date-time }
+          size: { type: integer, maximum: 50 }
+          states: { type: array, items: { enum: [open, done] } }
+          at: { type: object, required: [from], additionalProperties: false, properties: { from: { type: string } } }
+    search: { method: post, path: /search, body_schema: { type: object, properties: { q: { type: string } } } }
+---
+kind: sync_job
+id: asks
+integration_name: api
+resources:
+  - { resource: tickets, {} }
+";
+
 #[test]
 fn triggers() {
     let shown = one_mistake_each(&[

@@ -1,0 +1,87 @@
+//! What a node of a job asks its method with. What is only known in a run is left to that.
+
+use std::collections::BTreeMap;
+
+use super::{Spot, hint};
+use crate::definition::integration::Method;
+use crate::definition::job::{Input, Request};
+use crate::definition::schema::{self, Violation};
+use crate::definition::unified::{self, Mapping};
+use crate::json::Json;
+use crate::template::{MERGE, Tree};
+
+/// Reports what the node at `index` asks with and its method doesn't take.
+pub(super) fn check(
+    root: &Spot<'_>,
+    index: usize,
+    node: &Request,
+    method: &Method,
+    mapping: Option<&Mapping>,
+) {
+    let place = |field: &str| ["resources".to_owned(), index.to_string(), field.to_owned()];
+    let param = node.incremental.as_ref().map(|incremental| incremental.param.clone()).unwrap_or_default();
+    if let Some(mapping) = mapping {
+        check_filters(root, &place("query"), mapping, &node.query);
+        check_param(root, &place("incremental"), mapping, param);
+        return;
+    }
+    if let Some(schema) = &method.query_schema {
+        check_members(root, &place("query"), schema, &node.query, schema::violations_of_query);
+        if let Some((_, message, hint)) = param.first().and_then(|name| schema::unknown(schema, name)) {
+            let place = [&place("incremental")[..], &["param".to_owned()]].concat();
+            root.problem_at(&place, &message, hint.as_deref());
+        }
+    }
+    if let (Some(schema), Some(body)) = (&method.body_schema, &node.body) {
+        check_members(root, &place("body"), schema, body, schema::violations);
+    }
+}
+
+/// Reports members that the schema of an object doesn't know, and values that are written out and not allowed. Which members
+/// there are in the end is only known in a run.
+fn check_members(
+    root: &Spot<'_>,
+    place: &[String],
+    schema: &Json,
+    asked: &Input,
+    violations: fn(&Json, &Json) -> Vec<Violation>,
+) {
+    let Input::Tree(Tree::Object(members)) = asked else { return };
+    for (name, tree) in members.iter().filter(|(name, _)| name != MERGE) {
+        let found = match (schema::unknown(schema, name), tree.constant()) {
+            (Some(unknown), _) => vec![unknown],
+            (None, Some(value)) => violations(schema, &Json::of(&BTreeMap::from([(name, value)]))),
+            (None, None) => Vec::new(),
+        };
+        for (within, message, hint) in found.into_iter().filter(|(within, ..)| !within.is_empty()) {
+            let steps = within.split(['.', '[']).map(|step| step.trim_end_matches(']').to_owned());
+            let place: Vec<String> = place.iter().cloned().chain(steps.skip(1)).collect();
+            root.problem_at(&place, &message, hint.as_deref());
+        }
+    }
+}
+
+/// Reports what of a node's query its mapping passes over.
+fn check_filters(root: &Spot<'_>, place: &[String], mapping: &Mapping, query: &Input) {
+    let Input::Tree(tree @ Tree::Object(_)) = query else { return };
+    let Some(path) = mapping.passed_over(&tree.outline()) else { return };
+    let known: Vec<String> = mapping.takes().into_iter().flatten().map(|path| path.join(".")).collect();
+    let name = path.join(".");
+    let hint = hint(&name, known.iter().map(String::as_str));
+    let hint = format!("{hint}; the source's own parameters go under {}", unified::REMOTE_QUERY);
+    let place: Vec<String> = place.iter().cloned().chain(path).collect();
+    root.problem_at(&place, &format!("the mapping takes no {name:?}"), Some(&hint));
+}
+
+/// Reports an `incremental.param` that the mapping passes over.
+fn check_param(root: &Spot<'_>, place: &[String], mapping: &Mapping, param: Vec<String>) {
+    let one = |inner, name: &String| serde_json::json!({ name.as_str(): inner });
+    let query = param.iter().rev().fold(serde_json::json!(""), one);
+    if !param.is_empty() && mapping.passed_over(&query).is_some() {
+        let message = format!("the mapping takes no {:?}", param.join("."));
+        let known: Vec<String> = mapping.takes().into_iter().flatten().map(|path| path.join(".")).collect();
+        let hint = hint(&param.join("."), known.iter().map(String::as_str));
+        let place: Vec<String> = place.iter().cloned().chain(["param".to_owned()]).collect();
+        root.problem_at(&place, &message, Some(&hint));
+    }
+}
