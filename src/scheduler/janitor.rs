@@ -46,5 +46,6 @@ async fn round(scheduler: &Scheduler, sweep: &mut Sweep) -> Result<(), StoreErro
     let kept = settings.retention.finished_runs + CONTENT_MARGIN;
     let now = store.now().await?;
     let before = Millis(now.0.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)));
-    scheduler.definitions.prune_contents(before).await.map(|_| ())
+    let unused = scheduler.definitions.unused_contents(before).await?;
+    scheduler.definitions.forget_contents(&unused, before).await.map(|_| ())
 }

@@ -244,13 +244,14 @@ impl Definitions {
         let now = clock::now();
         let address = self.seal(document, now, now)?.revision;
         let prefix = self.prefix();
+        // Pinned first, so that an old one which nobody used is not forgotten in between.
         let mut pipe = redis::pipe();
+        pipe.cmd("ZADD").arg(format!("{prefix}contents")).arg(now.0).arg(&address).ignore();
         pipe.cmd("SET")
             .arg(format!("{prefix}content:{address}"))
             .arg(document.body.to_string())
             .arg("NX")
             .ignore();
-        pipe.cmd("ZADD").arg(format!("{prefix}contents")).arg(now.0).arg(&address).ignore();
         pipe.query_async::<()>(&mut self.store.shared.clone()).await?;
         Ok(address)
     }
@@ -260,6 +261,9 @@ impl Definitions {
     /// # Errors
     /// When Redis can't be written.
     pub async fn pin(&self, addresses: &[&str]) -> Result<(), StoreError> {
+        if addresses.is_empty() {
+            return Ok(());
+        }
         let mut command = redis::cmd("ZADD");
         command.arg(format!("{}contents", self.prefix())).arg("XX");
         for address in addresses {
@@ -268,19 +272,19 @@ impl Definitions {
         Ok(command.query_async(&mut self.store.shared.clone()).await?)
     }
 
-    /// Forgets contents that are not current, were last pinned before `before`, and that no run which has not ended
-    /// executes, however long ago it was made.
+    /// Contents that are not current, were last pinned before `before`, and that no run which has not ended executes,
+    /// however long ago it was made.
     ///
     /// # Errors
     /// When Redis can't be reached.
-    pub async fn prune_contents(&self, before: Millis) -> Result<usize, StoreError> {
+    pub async fn unused_contents(&self, before: Millis) -> Result<Vec<String>, StoreError> {
         let mut connection = self.store.pooled().await?;
         let key = format!("{}contents", self.prefix());
         let mut command = redis::cmd("ZRANGEBYSCORE");
         command.arg(&key).arg("-inf").arg(before.0).arg("LIMIT").arg(0).arg(APPLY_MAX);
         let old: Vec<String> = command.query_async(&mut connection).await?;
         if old.is_empty() {
-            return Ok(0);
+            return Ok(old);
         }
         let snapshot = self.snapshot().await?;
         let mut used: HashSet<String> =
@@ -289,19 +293,20 @@ impl Definitions {
             let live = self.store.live_runs(partition).await?.into_iter();
             used.extend(live.flat_map(|request| [request.revisions.job, request.revisions.integration]));
         }
-        let mut pipe = redis::pipe();
-        let mut gone = 0;
-        for address in &old {
-            if used.contains(address) {
-                pipe.cmd("ZADD").arg(&key).arg("XX").arg(clock::now().0).arg(address).ignore();
-            } else {
-                pipe.cmd("DEL").arg(format!("{}content:{address}", self.prefix())).ignore();
-                pipe.cmd("ZREM").arg(&key).arg(address).ignore();
-                gone += 1;
-            }
-        }
-        pipe.query_async::<()>(&mut connection).await?;
-        Ok(gone)
+        let (used, unused): (Vec<String>, Vec<String>) =
+            old.into_iter().partition(|address| used.contains(address));
+        self.pin(&used.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        Ok(unused)
+    }
+
+    /// Forgets those of `contents` that nobody pinned or applied since `before`; how many.
+    ///
+    /// # Errors
+    /// When Redis can't be written.
+    pub async fn forget_contents(&self, contents: &[String], before: Millis) -> Result<usize, StoreError> {
+        let mut call = self.store.scripts.forget_contents.key(self.prefix());
+        call.arg(before.0).arg(contents);
+        self.store.call(&call, PATIENCE).await
     }
 
     /// What applying `documents` to `snapshot` would do, document by document.

@@ -40,6 +40,7 @@ scripts! {
     finish in "finish": "allow-oom",
     fire in "fire": "",
     forget_account in "forget_account": "allow-oom",
+    forget_contents in "forget_contents": "allow-oom",
     give_back in "give_back": "allow-oom",
     give_up in "give_up": "allow-oom",
     grant in "grant": "allow-oom",

@@ -143,7 +143,7 @@ async fn contents_go_when_no_run_executes_them_any_more() {
     let bench = Bench::start().await;
     let prefix = rapidbridge::store::keys::definitions(bench.store.environment());
     // The bench's runs execute `j` and `i`.
-    for address in ["j", "i", "unused"] {
+    for address in ["j", "i", "pinned", "unused"] {
         let _: String = bench.raw(&["SET", &format!("{prefix}content:{address}"), "{}"]).await;
         let _: u64 = bench.raw(&["ZADD", &format!("{prefix}contents"), "1", address]).await;
     }
@@ -157,12 +157,19 @@ async fn contents_go_when_no_run_executes_them_any_more() {
         left
     };
     let long_ago = Millis(2);
-    assert_eq!(definitions.prune_contents(long_ago).await.unwrap(), 1);
-    assert_eq!(left().await, ["i", "j"]);
-    assert_eq!(definitions.prune_contents(long_ago).await.unwrap(), 0, "they were just in use");
+    let prune = async |before: Millis| {
+        let unused = definitions.unused_contents(before).await.unwrap();
+        definitions.forget_contents(&unused, before).await.unwrap()
+    };
+    let unused = definitions.unused_contents(long_ago).await.unwrap();
+    assert_eq!(unused, ["pinned", "unused"]);
+    definitions.pin(&["pinned"]).await.unwrap();
+    assert_eq!(definitions.forget_contents(&unused, long_ago).await.unwrap(), 1);
+    assert_eq!(left().await, ["i", "j", "pinned"], "one was pinned after the look");
+    assert_eq!(prune(long_ago).await, 0, "they were just in use");
     bench.store.stop(run, "a test").await.unwrap();
     let later = Millis(bench.store.now().await.unwrap().0 + 60_000);
-    assert_eq!(definitions.prune_contents(later).await.unwrap(), 2);
+    assert_eq!(prune(later).await, 3);
     let found = bench.store.audit().await.unwrap();
     assert!(found.is_clean(), "{found}");
 }
