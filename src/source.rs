@@ -165,6 +165,8 @@ impl Source for HttpSource {
         let unified = mapping.map(|mapping| Unified::of(mapping, request, account)).transpose();
         let unified = unified.map_err(unreachable)?;
         let own = unified.as_ref().map_or(request, |unified| &unified.request);
+        // Before the method's own parameters are there, which no schema needs to name.
+        request::check(method, own).map_err(unreachable)?;
         let own = unified::with_page_size(method, own);
         let prepare = || request::prepare(account, method, &own, self.secrets.clone());
         let mut prepared = prepare().map_err(unreachable)?;

@@ -39,6 +39,11 @@ pub(super) fn nested(spot: &Spot<'_>, depth: usize) -> Option<()> {
 /// The schema of an object, whose members are named.
 pub(super) fn of_object(spot: &Spot<'_>) -> Option<Json> {
     nested(spot, 0)?;
+    if let Some(wanted) = spot.value().get("type").filter(|wanted| !is_of(wanted, &Value::Object(Map::new())))
+    {
+        spot.problem(&format!("this is {}, not an object", type_names(wanted)), Some("write type: object"));
+        return None;
+    }
     if spot.value().get("properties").is_none_or(|properties| !properties.is_object()) {
         let hint = "write type: object and properties: { id: { type: string } }";
         spot.problem("the schema names no properties", Some(hint));
@@ -116,15 +121,19 @@ pub fn violations(schema: &Json, json: &Json) -> Vec<Violation> {
 }
 
 /// What of `schema` the parameters `query` don't keep to. They are sent as text, so `"25"` is a whole number too and `25` a
-/// text; what is `null` is not sent.
+/// text, and one value is a list of one; what is `null` is not sent.
 pub fn violations_of_query(schema: &Json, query: &Json) -> Vec<Violation> {
     violations_of(schema, query, sent)
 }
 
-/// What is wrong with a member `name` of an object by `schema`, whatever its value is.
-pub fn unknown(schema: &Json, name: &str) -> Option<Violation> {
-    let schema: Map<String, Value> = serde_json::from_str(schema.as_str()).ok()?;
-    undeclared(&schema, name, "")
+/// What `schema` says of the member `name` of an object: its own schema (`None` where nothing is said), or that it is wrong,
+/// whatever its value is.
+pub fn of_member(schema: &Json, name: &str) -> Result<Option<Json>, Violation> {
+    let Ok(members) = serde_json::from_str::<Map<String, Value>>(schema.as_str()) else { return Ok(None) };
+    match undeclared(&members, name, "") {
+        Some(wrong) => Err(wrong),
+        None => Ok(schema.get(&["properties", name])),
+    }
 }
 
 fn violations_of(
@@ -145,7 +154,6 @@ fn sent(schema: &Map<String, Value>, value: Value) -> Value {
     let none = Map::new();
     let below =
         |schema: Option<&Value>, value| sent(schema.and_then(Value::as_object).unwrap_or(&none), value);
-    let fits = |value: &Value| schema.get("type").is_none_or(|wanted| is_of(wanted, value));
     match value {
         Value::Object(members) => {
             let properties = schema.get("properties");
@@ -160,14 +168,41 @@ fn sent(schema: &Map<String, Value>, value: Value) -> Value {
         Value::Array(elements) => {
             elements.into_iter().map(|element| below(schema.get("items"), element)).collect()
         }
-        Value::String(text) if !fits(&Value::String(text.clone())) => {
-            serde_json::from_str(&text).ok().filter(|read| fits(read)).unwrap_or(Value::String(text))
+        Value::Null => value,
+        Value::String(_) | Value::Number(_) | Value::Bool(_) if wants_list(schema, &value) => {
+            Value::Array(vec![below(schema.get("items"), value)])
         }
-        Value::Number(_) | Value::Bool(_) if !fits(&value) => {
-            Some(Value::String(value.to_string())).filter(fits).unwrap_or(value)
+        Value::String(ref text) if !suits(schema, &value) => serde_json::from_str(text)
+            .ok()
+            .filter(|read: &Value| (read.is_number() || read.is_boolean()) && is_of_type(schema, read))
+            .unwrap_or(value),
+        Value::Number(_) | Value::Bool(_) if !suits(schema, &value) => {
+            Some(Value::String(value.to_string())).filter(|text| suits(schema, text)).unwrap_or(value)
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+        Value::String(_) | Value::Number(_) | Value::Bool(_) => value,
     }
+}
+
+fn is_of_type(schema: &Map<String, Value>, value: &Value) -> bool {
+    schema.get("type").is_none_or(|wanted| is_of(wanted, value))
+}
+
+/// Whether a list is wanted in place of this one value.
+fn wants_list(schema: &Map<String, Value>, value: &Value) -> bool {
+    let list = Value::Array(Vec::new());
+    schema.contains_key("type") && is_of_type(schema, &list) && !is_of_type(schema, value)
+}
+
+/// Whether this may be what is meant: of the type, and one of those that are listed. What has limits is a number.
+fn suits(schema: &Map<String, Value>, value: &Value) -> bool {
+    let listed = match (schema.get("enum"), schema.get("const")) {
+        (Some(Value::Array(allowed)), _) => allowed.contains(value),
+        (_, Some(only)) => value == only,
+        _ => true,
+    };
+    let has_limits = schema.contains_key("minimum") || schema.contains_key("maximum");
+    let is_text_of_number = value.is_string() && has_limits && !schema.contains_key("type");
+    is_of_type(schema, value) && listed && !is_text_of_number
 }
 
 fn look(schema: &Map<String, Value>, value: &Value, place: String, found: &mut Vec<Violation>) {

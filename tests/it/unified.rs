@@ -131,8 +131,8 @@ fn integration(url: &str) -> Value {
             "list": { "path": "/tickets", "response_path": "items", "query_schema": {
                 "type": "object", "additionalProperties": false,
                 "properties": {
-                    "since": { "type": "string", "format": "date-time" }, "size": { "type": "integer" },
-                    "sort": { "type": "string" },
+                    "since": { "type": "string", "format": "date-time" }, "sort": { "type": "string" },
+                    "above": { "type": "integer" },
                 },
             } },
             "get": { "path": "/tickets/{{id}}" },
@@ -356,7 +356,7 @@ async fn live_requests_tell_what_the_source_said() {
         ("/proxy/nothing?integrated_account_id=acme", 404, "it has issues"),
         ("/unified/meta/ticketin", 404, "did you mean"),
         ("/proxy/issues?integrated_account_id=acme&sinc=2026-01-01T00:00:00Z", 400, "did you mean \"since\""),
-        ("/proxy/issues?integrated_account_id=acme&size=many", 400, "query.size"),
+        ("/proxy/issues?integrated_account_id=acme&above=many", 400, "query.above"),
         ("/unified/ticketing/tickets?integrated_account_id=acme&updated_at[gt]=today", 400, "query.since"),
     ] {
         let (answered, body) = get(path).await;

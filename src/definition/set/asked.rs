@@ -1,7 +1,5 @@
 //! What a node of a job asks its method with. What is only known in a run is left to that.
 
-use std::collections::BTreeMap;
-
 use super::{Spot, hint};
 use crate::definition::integration::Method;
 use crate::definition::job::{Input, Request};
@@ -26,38 +24,54 @@ pub(super) fn check(
         return;
     }
     if let Some(schema) = &method.query_schema {
-        check_members(root, &place("query"), schema, &node.query, schema::violations_of_query);
-        if let Some((_, message, hint)) = param.first().and_then(|name| schema::unknown(schema, name)) {
-            let place = [&place("incremental")[..], &["param".to_owned()]].concat();
-            root.problem_at(&place, &message, hint.as_deref());
+        let check_query = |place: &[String], query: &Tree| {
+            check_tree(root, place, schema, query, schema::violations_of_query);
+        };
+        if let Input::Tree(query) = &node.query {
+            check_query(&place("query"), query);
         }
+        if let Some(recurse) = &node.recurse {
+            let below = ["config".to_owned(), "query".to_owned()];
+            check_query(&[&place("recurse")[..], &below].concat(), &recurse.query);
+        }
+        check_names(root, &[&place("incremental")[..], &["param".to_owned()]].concat(), schema, &param);
     }
-    if let (Some(schema), Some(body)) = (&method.body_schema, &node.body) {
-        check_members(root, &place("body"), schema, body, schema::violations);
+    if let (Some(schema), Some(Input::Tree(body))) = (&method.body_schema, &node.body) {
+        check_tree(root, &place("body"), schema, body, schema::violations);
     }
 }
 
+/// What a value doesn't keep to by its schema.
+type Violations = fn(&Json, &Json) -> Vec<Violation>;
+
 /// Reports members that the schema of an object doesn't know, and values that are written out and not allowed. Which members
 /// there are in the end is only known in a run.
-fn check_members(
-    root: &Spot<'_>,
-    place: &[String],
-    schema: &Json,
-    asked: &Input,
-    violations: fn(&Json, &Json) -> Vec<Violation>,
-) {
-    let Input::Tree(Tree::Object(members)) = asked else { return };
+fn check_tree(root: &Spot<'_>, place: &[String], schema: &Json, asked: &Tree, violations: Violations) {
+    let Tree::Object(members) = asked else { return };
     for (name, tree) in members.iter().filter(|(name, _)| name != MERGE) {
-        let found = match (schema::unknown(schema, name), tree.constant()) {
-            (Some(unknown), _) => vec![unknown],
-            (None, Some(value)) => violations(schema, &Json::of(&BTreeMap::from([(name, value)]))),
-            (None, None) => Vec::new(),
-        };
-        for (within, message, hint) in found.into_iter().filter(|(within, ..)| !within.is_empty()) {
-            let steps = within.split(['.', '[']).map(|step| step.trim_end_matches(']').to_owned());
-            let place: Vec<String> = place.iter().cloned().chain(steps.skip(1)).collect();
-            root.problem_at(&place, &message, hint.as_deref());
+        let place = [place, std::slice::from_ref(name)].concat();
+        match (schema::of_member(schema, name), tree.constant()) {
+            (Err((_, message, hint)), _) => root.problem_at(&place, &message, hint.as_deref()),
+            (Ok(None), _) => {}
+            (Ok(Some(schema)), None) => check_tree(root, &place, &schema, tree, violations),
+            (Ok(Some(schema)), Some(value)) => {
+                for (within, message, hint) in violations(&schema, &value) {
+                    let steps = within.split(['.', '[']).map(|step| step.trim_end_matches(']').to_owned());
+                    let place: Vec<String> = place.iter().cloned().chain(steps.skip(1)).collect();
+                    root.problem_at(&place, &message, hint.as_deref());
+                }
+            }
         }
+    }
+}
+
+/// Reports a path of members that the schema doesn't know.
+fn check_names(root: &Spot<'_>, place: &[String], schema: &Json, path: &[String]) {
+    let Some((name, below)) = path.split_first() else { return };
+    match schema::of_member(schema, name) {
+        Ok(Some(schema)) => check_names(root, place, &schema, below),
+        Ok(None) => {}
+        Err((_, message, hint)) => root.problem_at(place, &message, hint.as_deref()),
     }
 }
 

@@ -35,6 +35,10 @@ fn what_is_no_document() {
 fn integrations() {
     let shown = one_mistake_each(&[
         (
+            "query schema of no object",
+            &[("response_path: ticket}", "query_schema: {type: [string, array], properties: {}}}")],
+        ),
+        (
             "base url without scheme",
             &[("https://{{context.subdomain}}.example.com/api", "{{context.subdomain}.example.com/api")],
         ),
@@ -207,11 +211,15 @@ fn what_a_method_does_not_take() {
         "query: \"{'sinc': 1}\"",
         "incremental: {cursor_field: updated_at, param: since}",
         "method: search, body: {q: \"{{args.q}}\", more: 1}",
+        "recurse: {config: {query: {since: \"{{resources.tickets.at}}\"}}}",
         "query: {sinc: \"{{previous_run_date}}\"}",
         "query: {since: yesterday, size: 51}",
         "query: {states: [open, dun]}",
         "query: {at: {to: now}}",
         "incremental: {cursor_field: updated_at, param: sinc}",
+        "incremental: {cursor_field: updated_at, param: at.frm}",
+        "query: {at: {from: \"{{args.from}}\", to: now}}",
+        "recurse: {config: {query: {sinc: \"{{resources.tickets.at}}\"}}}",
         "method: search, body: {q: 1}",
     ]
     .map(|node| format!("# {node}\n{}", refused("defs.yaml", &ASKING.replace("{}", node))));
