@@ -326,17 +326,34 @@ async fn fetch<S: Source, J: Journal>(
 ) -> Fetched {
     let result = source.fetch(&request, &room, guard).await;
     let mut gate = gate;
-    if let Err(FetchError { kind: FetchErrorKind::RateLimited { wait }, .. }) = &result {
-        let until = journal.now().plus(*wait);
-        gate = match journal.close_gate(gate.generation, *wait).await {
-            // The gate may open sooner, closed by another answer; this run was told to wait, and does.
-            Ok(closed) => Gate { opens_at: closed.opens_at.max(until), ..closed },
-            Err(error) => {
-                // The run waits by itself; the next save will tell whether the store is back.
-                debug!(%error, "gate not closed");
-                Gate { generation: gate.generation + 1, opens_at: until }
-            }
-        };
+    match result.as_ref().map_err(|error| error.kind) {
+        Err(FetchErrorKind::RateLimited { wait }) => {
+            let until = journal.now().plus(wait);
+            gate = match journal.close_gate(gate.generation, wait).await {
+                // The gate may open sooner, closed by another answer; this run was told to wait, and does.
+                Ok(closed) => Gate { opens_at: closed.opens_at.max(until), ..closed },
+                Err(error) => {
+                    // The run waits by itself; the next save will tell whether the store is back.
+                    debug!(%error, "gate not closed");
+                    Gate { generation: gate.generation + 1, opens_at: until, passed: false }
+                }
+            };
+        }
+        // Nothing new about the source: this run waits, and no other.
+        Err(FetchErrorKind::Held { wait }) => gate.opens_at = journal.now().plus(wait),
+        Ok(_) if gate.generation > 0 && !gate.passed => {
+            journal.pass_gate(gate.generation).await;
+            gate.passed = true;
+        }
+        Ok(_)
+        | Err(
+            FetchErrorKind::Transient
+            | FetchErrorKind::NoAccess
+            | FetchErrorKind::Unauthorized
+            | FetchErrorKind::CursorRefused
+            | FetchErrorKind::Permanent
+            | FetchErrorKind::NoRoom,
+        ) => {}
     }
     let bytes = result.as_ref().map_or(0, |page| page.body.len());
     Fetched { result, gate, room: room.shrink(bytes) }

@@ -393,7 +393,9 @@ impl Machine {
         match result {
             Ok(page) => self.page(&page, now),
             Err(error) => match error.kind {
-                FetchErrorKind::RateLimited { .. } => self.limited(gate, now),
+                FetchErrorKind::RateLimited { .. } | FetchErrorKind::Held { .. } => {
+                    self.rate_limited(&error, gate, now);
+                }
                 FetchErrorKind::Transient | FetchErrorKind::NoRoom => {
                     self.source_trouble(TroubleAbout::Source, error, now)
                 }

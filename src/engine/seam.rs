@@ -129,6 +129,11 @@ pub enum FetchErrorKind {
         /// How long, already capped, at least one second.
         wait: Duration,
     },
+    /// Wait: the source limited the rate a moment ago, and only a few are let through at first. It was not asked.
+    Held {
+        /// How long.
+        wait: Duration,
+    },
     /// Try again later: the source is out of reach or answers 5xx; its own tries at once are used up.
     Transient,
     /// Try again later: what it takes to be let in can't be had at present. Waited for as an outage, never skipped.
@@ -322,12 +327,16 @@ pub trait Journal: Send + Sync {
     fn noted(&self, _: &LogLine) {}
 
     /// Closes the account's gate: the source limited a request that was sent while the gate's generation was
-    /// `seen`. An answer to a request of an older generation does not extend it. Returns the gate as it is now.
+    /// `seen`. An answer to a request of an older generation changes nothing. Returns the gate as it is now.
     fn close_gate(
         &self,
         seen: u64,
         wait: Duration,
     ) -> impl Future<Output = Result<Gate, JournalError>> + Send;
+
+    /// Says that the source answered a request of this generation: if this run was the first to pass the gate since it
+    /// opened, the account's others may follow. Nothing depends on it but their time.
+    fn pass_gate(&self, generation: u64) -> impl Future<Output = ()> + Send;
 
     /// The time by the store's clock: the one clock of all processes.
     fn now(&self) -> crate::clock::Millis;

@@ -5,6 +5,7 @@
 mod driver;
 mod evolve;
 mod graphs;
+mod limited;
 mod plans;
 mod world;
 

@@ -138,4 +138,6 @@ pub struct Gate {
     pub generation: u64,
     /// When it opens, if it is closed.
     pub opens_at: Millis,
+    /// Whether it is known that the source answers again.
+    pub passed: bool,
 }

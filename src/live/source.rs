@@ -14,13 +14,25 @@ use crate::engine::budget::Room;
 use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page, SendGuard, Source};
 use crate::id::AccountId;
 use crate::source::HttpSource;
-use crate::store::budget::Counted;
+use crate::store::budget::{Counted, Spent};
 
 /// The error of a request that was not sent, as what the source allows is used up.
 pub(crate) const BUDGET_USED_UP: &str = "budget_used_up";
 
 /// How long a slot is held for a budget to fill.
 const WAITED_MAX: Duration = Duration::from_secs(1);
+
+/// The shortest wait of who is held back; up to as much again is added, so that not all come back at once.
+const HELD_MIN: Duration = Duration::from_millis(500);
+
+/// The gate that a request passed.
+#[derive(Clone, Copy, Default)]
+struct Passed {
+    /// Its generation then; 0 where there is none.
+    generation: u64,
+    /// Whether it opened a moment ago, so that others wait to be told that the source answers again.
+    first: bool,
+}
 
 /// The source of one run, or of one live request.
 pub(crate) struct LiveSource {
@@ -33,17 +45,28 @@ pub(crate) struct LiveSource {
 impl LiveSource {
     /// Takes a request out of what the source allows. A short wait is waited here; for a longer one the run gives its slot
     /// back, as it does when the source itself limits it.
-    async fn spend(&self, integration: &Integration, account: &AccountId) -> Result<(), FetchError> {
+    async fn spend(&self, integration: &Integration, account: &AccountId) -> Result<Passed, FetchError> {
         let rule = &integration.rate_limit;
         let budget = rule.budget.map(|RequestBudget { requests, per }| (requests, per));
         let (whose, name) = counted(integration, account);
-        if budget.is_none() && !rule.of_application {
-            return Ok(());
+        let gated = self.is_gated(integration, account);
+        if budget.is_none() && !gated {
+            return Ok(Passed::default());
         }
         let deadline = clock::monotonic() + WAITED_MAX;
         loop {
-            let spent = self.connections.store.spend(whose, budget).await;
-            let Some(wait) = spent.map_err(|error| unreadable(error.into()))? else { return Ok(()) };
+            let spent = self.connections.store.spend(whose, budget, gated).await;
+            let wait = match spent.map_err(|error| unreadable(error.into()))? {
+                Spent::Sent { generation, passes } => return Ok(Passed { generation, first: passes }),
+                Spent::Limited(wait) => wait,
+                Spent::Held(wait) => {
+                    let wait = wait.max(HELD_MIN).mul_f64(rand::random_range(1.0..2.0));
+                    let message = format!(
+                        "the limit of {name} was over a moment ago; only a few are let through at first"
+                    );
+                    return Err(FetchError::new(FetchErrorKind::Held { wait }, "held_back", message));
+                }
+            };
             if clock::monotonic() + wait > deadline {
                 let wait = Duration::from_secs(wait.as_secs() + 1);
                 let most =
@@ -59,14 +82,34 @@ impl LiveSource {
         }
     }
 
-    /// A limit that the source set for all accounts of the application stops them all. One for another account than the
-    /// run's stops that one; the run's own is the engine's business.
-    async fn limited(&self, integration: &Integration, account: &AccountId, wait: Duration) {
+    /// Whether what it asks must pass a gate here: that of all accounts of the application, or that of another account than
+    /// the run's. The run's own is the engine's business.
+    fn is_gated(&self, integration: &Integration, account: &AccountId) -> bool {
+        integration.rate_limit.of_application || *account != self.account
+    }
+
+    /// What the answer to a request that was sent says of the gate which it passed: a limit closes it, a page lets others
+    /// follow.
+    async fn answered(
+        &self,
+        integration: &Integration,
+        account: &AccountId,
+        passed: Passed,
+        result: &Result<Page, FetchError>,
+    ) {
         let (whose, name) = counted(integration, account);
-        if (integration.rate_limit.of_application || *account != self.account)
-            && let Err(error) = self.connections.store.close_gate(whose, 0, wait).await
-        {
-            tracing::debug!(%error, "the gate of {name} could not be closed");
+        let store = &self.connections.store;
+        let told = match result {
+            Err(FetchError { kind: FetchErrorKind::RateLimited { wait }, .. })
+                if self.is_gated(integration, account) =>
+            {
+                store.close_gate(whose, passed.generation, *wait).await.map(drop)
+            }
+            Ok(_) if passed.first => store.pass_gate(whose, passed.generation).await.map(drop),
+            Ok(_) | Err(_) => Ok(()),
+        };
+        if let Err(error) = told {
+            tracing::debug!(%error, "the gate of {name} could not be told");
         }
     }
 
@@ -84,7 +127,20 @@ impl LiveSource {
             let what = "not asked: the run is no longer this worker's".to_owned();
             return Err(FetchError::new(FetchErrorKind::Transient, "lease_lost", what));
         }
-        self.spend(integration, &account.id).await?;
+        let passed = self.spend(integration, &account.id).await?;
+        let result = self.sent(integration, account, request, room, guard).await;
+        self.answered(integration, &account.id, passed, &result).await;
+        result
+    }
+
+    async fn sent(
+        &self,
+        integration: &Arc<Integration>,
+        account: &Arc<Account>,
+        request: &FetchRequest,
+        room: &Room,
+        guard: &dyn SendGuard,
+    ) -> Result<Page, FetchError> {
         let Connections { live, http, tokens, .. } = &self.connections;
         let source = |account| HttpSource::new(Arc::clone(integration), account, http.clone());
         let Some(grant) = integration.grant.as_ref().filter(|grant| grant.fits(account)) else {
@@ -126,11 +182,6 @@ impl Source for LiveSource {
             return Err(moved(&account));
         }
         let result = self.ask(&integration, &account, request, room, guard).await;
-        if let Err(FetchError { kind: FetchErrorKind::RateLimited { wait }, error, .. }) = &result
-            && error != BUDGET_USED_UP
-        {
-            self.limited(&integration, &account.id, *wait).await;
-        }
         // What was read a moment ago must not fail a run whose account was mended since.
         if let Err(FetchError { kind: FetchErrorKind::Unauthorized, .. }) = &result
             && let Some(mended) = live.mended(&account).await
@@ -156,6 +207,7 @@ fn no_access(error: FetchError) -> FetchError {
     match error.kind {
         FetchErrorKind::Transient => FetchError { kind: FetchErrorKind::NoAccess, ..error },
         FetchErrorKind::RateLimited { .. }
+        | FetchErrorKind::Held { .. }
         | FetchErrorKind::NoAccess
         | FetchErrorKind::Unauthorized
         | FetchErrorKind::CursorRefused

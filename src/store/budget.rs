@@ -19,6 +19,22 @@ pub enum Counted<'a> {
     Application(&'a IntegrationName),
 }
 
+/// What became of a request that was to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    /// It may be sent.
+    Sent {
+        /// The gate's generation under which it is sent; 0 where the gate doesn't count.
+        generation: u64,
+        /// Whether it is one of the few that pass a gate which opened a moment ago.
+        passes: bool,
+    },
+    /// The budget is used up, or the gate is closed, for so long.
+    Limited(Duration),
+    /// The gate is open, but no more may pass it yet: ask again in so long.
+    Held(Duration),
+}
+
 impl Counted<'_> {
     /// The name under which it is kept. An account's has no colon.
     fn name(self) -> String {
@@ -39,8 +55,8 @@ impl Store {
         }
     }
 
-    /// Takes one request out of the budget of so many requests in a time, if there is one. `None` when it may be sent; else
-    /// in how long it may be. An application's closed gate is a reason, too; an account's is its runs' business.
+    /// Takes one request out of the budget of so many requests in a time, if there is one, and passes the gate if it is
+    /// `gated`: an account's own runs are not, as they have passed it when they were admitted.
     ///
     /// # Errors
     /// When Redis can't be written.
@@ -48,14 +64,31 @@ impl Store {
         &self,
         whose: Counted<'_>,
         budget: Option<(u32, Duration)>,
-    ) -> Result<Option<Duration>, StoreError> {
+        gated: bool,
+    ) -> Result<Spent, StoreError> {
         let (most, per) = budget.unwrap_or((0, Duration::from_secs(1)));
         let per = u64::try_from(per.as_millis()).unwrap_or(u64::MAX);
-        let gated = matches!(whose, Counted::Application(_));
         let mut call = self.scripts.spend.key(self.of_counted(whose));
         call.arg(whose.name()).arg(most).arg(per).arg(u8::from(gated));
-        let wait: u64 = self.call(&call, PATIENCE).await?;
-        Ok((wait > 0).then(|| Duration::from_millis(wait)))
+        let (what, number, passes): (String, u64, u8) = self.call(&call, PATIENCE).await?;
+        let wait = Duration::from_millis(number);
+        match what.as_str() {
+            "sent" => Ok(Spent::Sent { generation: number, passes: passes == 1 }),
+            "limited" => Ok(Spent::Limited(wait)),
+            "held" => Ok(Spent::Held(wait)),
+            _ => Err(StoreError::Damaged(format!("spend answered {what:?}"))),
+        }
+    }
+
+    /// Says that the source answered somebody who passed the gate of this generation: if it was the first one, the others
+    /// need not wait for it any longer. Whether it was.
+    ///
+    /// # Errors
+    /// When Redis can't be written.
+    pub async fn pass_gate(&self, whose: Counted<'_>, generation: u64) -> Result<bool, StoreError> {
+        let mut call = self.scripts.pass_gate.key(self.of_counted(whose));
+        call.arg(whose.name()).arg(generation).arg(1);
+        self.call(&call, PATIENCE).await
     }
 
     /// Generation of a gate, and when it opens.
@@ -71,8 +104,8 @@ impl Store {
         Ok((generation.unwrap_or_default(), Millis(opens.unwrap_or_default())))
     }
 
-    /// Closes a gate for `wait`, unless the request was sent under an older generation than the gate's. Returns its
-    /// generation and when it opens.
+    /// Closes a gate for `wait`, unless the request was sent under an older generation than the gate's, open or closed.
+    /// Returns its generation and when it opens.
     ///
     /// # Errors
     /// When Redis can't be reached.

@@ -52,6 +52,7 @@ scripts! {
     lock_free in "lock_free": "allow-oom",
     lock_restore in "lock_restore": "allow-oom",
     park in "park": "allow-oom",
+    pass_gate in "pass_gate": "allow-oom",
     prune in "prune": "allow-oom",
     recall in "recall": "allow-oom",
     reconcile in "reconcile": "allow-oom",

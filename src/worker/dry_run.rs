@@ -188,6 +188,10 @@ impl<J: Journal> Journal for Dry<J> {
         self.real.close_gate(seen, wait).await
     }
 
+    async fn pass_gate(&self, generation: u64) {
+        self.real.pass_gate(generation).await;
+    }
+
     fn now(&self) -> Millis {
         self.real.now()
     }

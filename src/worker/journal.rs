@@ -184,6 +184,13 @@ impl Journal for StoreJournal {
         closed.map(gate).map_err(|error| JournalError::Unavailable(error.to_string()))
     }
 
+    async fn pass_gate(&self, generation: u64) {
+        let passed = self.store.pass_gate(Counted::Account(&self.account), generation).await;
+        // The others then wait a little longer.
+        let _ =
+            passed.inspect_err(|error| tracing::debug!(%error, "nobody was told that the gate is passed"));
+    }
+
     fn now(&self) -> Millis {
         let (redis, ours) = self.anchor;
         redis.plus(clock::monotonic().saturating_duration_since(ours))
@@ -191,7 +198,7 @@ impl Journal for StoreJournal {
 }
 
 pub(super) fn gate((generation, opens_at): (u64, Millis)) -> Gate {
-    Gate { generation, opens_at }
+    Gate { generation, opens_at, passed: false }
 }
 
 fn mark(mark: &machine::Mark) -> Mark<'_> {

@@ -111,6 +111,10 @@ impl<T: Journal> Journal for Double<T> {
         self.real.close_gate(seen, wait).await
     }
 
+    async fn pass_gate(&self, generation: u64) {
+        self.real.pass_gate(generation).await;
+    }
+
     fn now(&self) -> Millis {
         self.real.now()
     }

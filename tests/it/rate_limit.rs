@@ -212,6 +212,36 @@ async fn a_declared_budget_is_kept_to_and_then_waited_for() {
     cluster.check_alive();
 }
 
+/// A limit of the application is met by all who are on their way. When it is over one asks, and then the others, in steps in
+/// which those who wait are not limited anew.
+#[tokio::test]
+async fn a_limit_of_the_application_is_reported_once_by_each_run() {
+    let cluster = Setup { workers: 2, ..Setup::default() }.start().await;
+    let rule = json!({ "rate_limit": { "scope": "application" } });
+    let integration = with(definitions::integration(), rule);
+    let token = cluster.helpdesk.settings().token.clone();
+    let accounts = ["one", "two", "three", "four", "five"];
+    let connected = accounts.map(|id| definitions::account(id, &cluster.helpdesk.url(), &token));
+    let all = [integration, job("tickets", definitions::tickets())].into_iter().chain(connected);
+    cluster.apply(all.collect()).await;
+    cluster.helpdesk.hold();
+    let mut runs = Vec::new();
+    for account in accounts {
+        runs.push(cluster.api.push("tickets", account, "backend").await);
+    }
+    cluster.helpdesk.wait_for_requests(5, PATIENCE).await.unwrap();
+    cluster.helpdesk.limit_now(2);
+    cluster.helpdesk.release();
+    for run in &runs {
+        let ended = cluster.api.ended(run).await;
+        assert_eq!(ended.status, "completed", "{ended:?}");
+        judge(&cluster.helpdesk, &cluster.receiver, run, &[Resource::Tickets], Expected::default());
+        assert_eq!(cluster.receiver.read(|ledger| ledger.run(run).event(LIMITED).distinct), 1);
+    }
+    // Four were already under way when the first was told, and no later request came too early.
+    cluster.helpdesk.read(|ledger| assert_eq!((ledger.limits, ledger.limit_violations), (1, 4), "{ledger}"));
+}
+
 /// Where the limit is the application's, what one account spends another one lacks, and what the source says to one holds
 /// for all.
 #[tokio::test]

@@ -118,6 +118,7 @@ pub(in crate::api) fn failure(error: FetchError) -> ApiError {
         FetchErrorKind::RateLimited { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, error.error != "budget_used_up")
         }
+        FetchErrorKind::Held { .. } => (StatusCode::TOO_MANY_REQUESTS, false),
         FetchErrorKind::Unauthorized if is_remote || error.error == NEEDS_REAUTH => {
             (of_client.unwrap_or(StatusCode::UNAUTHORIZED), true)
         }
@@ -137,7 +138,9 @@ pub(in crate::api) fn failure(error: FetchError) -> ApiError {
     };
     let answer = ApiError::new(status, error.message);
     let answer = match error.kind {
-        FetchErrorKind::RateLimited { wait } => answer.retry_after(seconds(wait).max(1)),
+        FetchErrorKind::RateLimited { wait } | FetchErrorKind::Held { wait } => {
+            answer.retry_after(seconds(wait).max(1))
+        }
         FetchErrorKind::Transient
         | FetchErrorKind::NoAccess
         | FetchErrorKind::Unauthorized

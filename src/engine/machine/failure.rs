@@ -15,6 +15,8 @@ use crate::engine::seam::{Cursor, DeliveryError, FetchError};
 use crate::json::Json;
 use crate::run::{Outcome, Status};
 
+/// How long a run waits for rate limits in all before a page comes: beyond any quota of a day or a week that is used up.
+pub(super) const LIMITED_MAX: Duration = Duration::from_secs(8 * 24 * 3600);
 /// How often a list may start over because the source refuses the cursor it gave.
 const RESTARTS_MAX: u32 = 3;
 /// How many errors `error_handling: batch` collects before it sends them; bounds the checkpoint.
@@ -32,12 +34,32 @@ impl Machine {
             return;
         }
         self.unsaved = true;
-        let unknown = self.checkpoint.limit.take().map(|limit| limit.unknown).unwrap_or_default();
-        self.checkpoint.limit = Some(Limit { generation: gate.generation, until: gate.opens_at, unknown });
+        let before = self.checkpoint.limit.take();
+        let since = before.as_ref().and_then(|limit| limit.since).or(Some(now));
+        let unknown = before.map(|limit| limit.unknown).unwrap_or_default();
+        self.checkpoint.limit =
+            Some(Limit { generation: gate.generation, until: gate.opens_at, since, unknown });
         if gate.opens_at > now && gate.generation > self.checkpoint.reported_generation {
             self.checkpoint.reported_generation = gate.generation;
             self.stage_rate_limited(gate, now);
         }
+    }
+
+    /// The rate is limited. A run that the source tells nothing else for [`LIMITED_MAX`] fails: what it holds, such as a mutex,
+    /// is kept from others.
+    pub(super) fn rate_limited(&mut self, error: &FetchError, gate: Gate, now: Millis) {
+        let since = self.checkpoint.limit.as_ref().and_then(|limit| limit.since);
+        let is_told = error.status.is_some();
+        if !is_told || since.is_none_or(|since| now.since(since) < LIMITED_MAX) {
+            return self.limited(gate, now);
+        }
+        let days = LIMITED_MAX.as_secs() / (24 * 3600);
+        let reason = format!(
+            "the source has sent nothing for {days} days but that its rate is limited: {error}. See what it allows this \
+             account, then resume the run"
+        );
+        let code = Some("rate_limited".to_owned());
+        self.fail_run(Outcome { status: Status::Failed, reason: Some(reason), code }, now);
     }
 
     /// The source is out of reach: wait for it as long as the budget allows, then it is an error.

@@ -145,9 +145,14 @@ impl Journal for Log {
 
     async fn close_gate(&self, seen: u64, _wait: Duration) -> Result<Gate, JournalError> {
         tell(&self.story, "close gate");
-        let closed = Gate { generation: seen + 1, opens_at: self.now().plus(self.gate_opens_after) };
+        let opens_at = self.now().plus(self.gate_opens_after);
+        let closed = Gate { generation: seen + 1, opens_at, passed: false };
         *self.gate.lock().unwrap() = closed;
         Ok(closed)
+    }
+
+    async fn pass_gate(&self, generation: u64) {
+        tell(&self.story, format!("pass gate {generation}"));
     }
 
     fn now(&self) -> Millis {
@@ -183,6 +188,7 @@ struct Setting {
     budget_bytes: usize,
     stop: bool,
     gate_opens_after: Duration,
+    gate: Gate,
 }
 
 const CALM: Setting = Setting {
@@ -194,6 +200,7 @@ const CALM: Setting = Setting {
     budget_bytes: 1 << 20,
     stop: false,
     gate_opens_after: Duration::from_secs(9),
+    gate: Gate { generation: 0, opens_at: Millis(0), passed: false },
 };
 
 async fn drive(setting: Setting) -> (Ending, Vec<String>) {
@@ -228,7 +235,7 @@ async fn drive(setting: Setting) -> (Ending, Vec<String>) {
         fetch_ahead: setting.wait_for_fetch_ahead || setting.limit_second,
     };
     let mut machine = Machine::start(one_list_plan(), plain_facts(), Millis(1_769_846_400_000));
-    let ending = driver.run(&mut machine, Notice::default()).await;
+    let ending = driver.run(&mut machine, Notice { stop: None, gate: setting.gate }).await;
     let story = story.lock().unwrap().clone();
     (ending, story)
 }
@@ -258,6 +265,15 @@ async fn a_limit_met_while_fetching_ahead_closes_the_gate_at_once_and_is_reporte
     let at = |what: &str| story.iter().position(|line| line == what).unwrap();
     assert!(at("save 1") < at("deliver rate_limited 0"), "{story:?}");
     assert_eq!(story.last().unwrap(), "park rate_limited");
+}
+
+#[tokio::test]
+async fn the_first_page_after_a_limit_is_told_once() {
+    let gate = Gate { generation: 7, opens_at: Millis(1), passed: false };
+    let (ending, story) = drive(Setting { gate, ..CALM }).await;
+    assert!(matches!(ending, Ending::Finished(_)));
+    let told: Vec<usize> = (0..story.len()).filter(|at| story[*at] == "pass gate 7").collect();
+    assert_eq!(told, [story.iter().position(|line| line == "fetch 1").unwrap() + 1], "{story:?}");
 }
 
 #[tokio::test]

@@ -331,6 +331,7 @@ impl World {
             self.gate = Gate {
                 generation: self.gate.generation + 1,
                 opens_at: self.now.plus(Duration::from_secs(5)),
+                passed: false,
             };
             return error(FetchErrorKind::RateLimited { wait: Duration::from_secs(5) });
         }

@@ -108,20 +108,23 @@ local function leave(id)
   end
 end
 
--- How many may pass a gate that has opened, and until when no more than these: one at first, so that a limit that is not over
--- is met by one alone; then twice as many in each step. Nothing when the gate limits nobody any more.
-local RAMP_STEP, RAMP_MAX = 1000, 64
+-- How many may pass a gate that has opened, and until when no more than these: one at first, the probe, so that a limit that
+-- is not over is met by one alone. Its step lasts until it has an answer (pass_gate), but not for ever: it may have died, or
+-- ask nothing. Then twice as many in each step. Nothing when the gate limits nobody any more: the steps are over, or nobody
+-- came for a while.
+local PROBE_MAX, RAMP_STEP, RAMP_MAX, RAMP_IDLE_MAX = 10000, 1000, 64, 60000
 local function may_pass(gate)
   local ramp = redis.call('HMGET', gate, 'ramp', 'left', 'till')
   if not ramp[1] then return nil end
-  if NOW < tonumber(ramp[3] or '0') then return tonumber(ramp[2]), tonumber(ramp[3]) end
-  local width = tonumber(ramp[1])
-  if width > RAMP_MAX then
+  local width, till = tonumber(ramp[1]), tonumber(ramp[3] or '0')
+  if NOW < till then return tonumber(ramp[2]), till end
+  if width > RAMP_MAX or width > 1 and NOW > till + RAMP_IDLE_MAX then
     redis.call('HDEL', gate, 'ramp', 'left', 'till')
     return nil
   end
-  redis.call('HSET', gate, 'ramp', width * 2, 'left', width, 'till', text(NOW + RAMP_STEP))
-  return width, NOW + RAMP_STEP
+  till = NOW + (width == 1 and PROBE_MAX or RAMP_STEP)
+  redis.call('HSET', gate, 'ramp', width * 2, 'left', width, 'till', text(till))
+  return width, till
 end
 
 -- Moves runs from the accounts' backlogs into the ready stream, one account after the other, until the stream
