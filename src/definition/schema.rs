@@ -121,8 +121,11 @@ pub fn violations(schema: &Json, json: &Json) -> Vec<Violation> {
 }
 
 /// What of `schema` the parameters `query` don't keep to. They are sent as text, so `"25"` is a whole number too and `25` a
-/// text, and one value is a list of one; what is `null` is not sent.
+/// text; what is `null` is not sent.
 pub fn violations_of_query(schema: &Json, query: &Json) -> Vec<Violation> {
+    if *query == Json::null() {
+        return Vec::new();
+    }
     violations_of(schema, query, sent)
 }
 
@@ -169,9 +172,6 @@ fn sent(schema: &Map<String, Value>, value: Value) -> Value {
             elements.into_iter().map(|element| below(schema.get("items"), element)).collect()
         }
         Value::Null => value,
-        Value::String(_) | Value::Number(_) | Value::Bool(_) if wants_list(schema, &value) => {
-            Value::Array(vec![below(schema.get("items"), value)])
-        }
         Value::String(ref text) if !suits(schema, &value) => serde_json::from_str(text)
             .ok()
             .filter(|read: &Value| (read.is_number() || read.is_boolean()) && is_of_type(schema, read))
@@ -185,12 +185,6 @@ fn sent(schema: &Map<String, Value>, value: Value) -> Value {
 
 fn is_of_type(schema: &Map<String, Value>, value: &Value) -> bool {
     schema.get("type").is_none_or(|wanted| is_of(wanted, value))
-}
-
-/// Whether a list is wanted in place of this one value.
-fn wants_list(schema: &Map<String, Value>, value: &Value) -> bool {
-    let list = Value::Array(Vec::new());
-    schema.contains_key("type") && is_of_type(schema, &list) && !is_of_type(schema, value)
 }
 
 /// Whether this may be what is meant: of the type, and one of those that are listed. What has limits is a number.

@@ -325,12 +325,17 @@ mod tests {
             ),
             (r#"{"since":"a","top":"51"}"#, r#"{"title":"t"}"#, Some("query.top: 51 is out of range")),
             (r#"{"since":"a","only":"false"}"#, r#"{"title":"t"}"#, Some("query.only: false is not allowed")),
-            // One value is sent as a list of one is; text that looks like a list is text.
-            (r#"{"since":"a","ids":"1","names":"[1]"}"#, r#"{"title":"t"}"#, None),
+            // Text that looks like a list is text, and one value is not sent as a list of one is.
+            (r#"{"since":"a","ids":["1"]}"#, r#"{"title":"t"}"#, None),
+            (
+                r#"{"since":"a","names":"[1]"}"#,
+                r#"{"title":"t"}"#,
+                Some("query.names: expected a list, found text"),
+            ),
             (
                 r#"{"since":"a","ids":"[1]"}"#,
                 r#"{"title":"t"}"#,
-                Some("query.ids[0]: expected a whole number"),
+                Some("query.ids: expected a list, found text"),
             ),
             (
                 r#"{"since":null}"#,

@@ -208,6 +208,7 @@ fn what_a_method_does_not_take() {
         "query: {size: \"25\", since: 2026-01-01T00:00:00Z, states: [\"{{args.state}}\"]}",
         "query: {since: \"{{args.since}}\", at: {from: \"{{args.from}}\"}}",
         "query: {$truto_merge: \"{{args.more}}\"}",
+        "query: {size: null, since: null}",
         "query: \"{'sinc': 1}\"",
         "incremental: {cursor_field: updated_at, param: since}",
         "method: search, body: {q: \"{{args.q}}\", more: 1}",
