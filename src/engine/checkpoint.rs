@@ -441,9 +441,9 @@ pub struct Limit {
     pub generation: u64,
     /// When it opens.
     pub until: Millis,
-    /// Since when no page came because of limits; a version that did not know it left it out.
+    /// Since when the source has told this run nothing else, and when it did so last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<Millis>,
+    pub told: Option<(Millis, Millis)>,
     /// What a later version keeps beside these.
     #[serde(flatten)]
     pub unknown: Unknown,

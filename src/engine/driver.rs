@@ -105,6 +105,7 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                     return self.release(machine).await;
                 }
                 Effect::Fetch(request) => {
+                    let is_own = request.account.is_none();
                     // Given back before more is asked for: runs that hold and wait could wait for each other.
                     _room = None;
                     let begun = ahead.iter().position(|ahead| ahead.request == request);
@@ -115,11 +116,15 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
                     let Some(fetched) = self.fetched(request, begun, gate, page_bytes).await else {
                         continue;
                     };
-                    gate = fetched.gate;
+                    let told = fetched.gate;
+                    // A page that was fetched ahead may have been asked for under an older one.
+                    if is_own && told.generation >= gate.generation {
+                        gate = told;
+                    }
                     page_bytes = fetched.result.as_ref().map_or(page_bytes, |page| page.body.len());
                     _room = Some(fetched.room);
                     self.thinking(machine, |machine| {
-                        machine.fetched(fetched.result, gate, self.journal.now())
+                        machine.fetched(fetched.result, told, self.journal.now())
                     })
                     .await;
                 }
@@ -315,7 +320,8 @@ impl<S: Source + 'static, C: Courier, J: Journal + 'static> Driver<S, C, J> {
     }
 }
 
-/// Fetches a page. A rate limit closes the account's gate at once, whatever the machine is doing.
+/// Fetches a page. A rate limit closes the account's gate at once, whatever the machine is doing; what another account is
+/// told, the source heeds itself, and it says nothing about this gate.
 async fn fetch<S: Source, J: Journal>(
     source: &S,
     journal: &J,
@@ -326,7 +332,14 @@ async fn fetch<S: Source, J: Journal>(
 ) -> Fetched {
     let result = source.fetch(&request, &room, guard).await;
     let mut gate = gate;
+    let is_own = request.account.is_none();
     match result.as_ref().map_err(|error| error.kind) {
+        Err(FetchErrorKind::RateLimited { wait }) if !is_own => {
+            // Generations are times: one of its own, under which the run reports it.
+            let now = journal.now();
+            let generation = u64::try_from(now.0).unwrap_or_default();
+            gate = Gate { generation, opens_at: now.plus(wait), passed: false };
+        }
         Err(FetchErrorKind::RateLimited { wait }) => {
             let until = journal.now().plus(wait);
             gate = match journal.close_gate(gate.generation, wait).await {
@@ -339,9 +352,8 @@ async fn fetch<S: Source, J: Journal>(
                 }
             };
         }
-        // Nothing new about the source: this run waits, and no other.
-        Err(FetchErrorKind::Held { wait }) => gate.opens_at = journal.now().plus(wait),
-        Ok(_) if gate.generation > 0 && !gate.passed => {
+        // The account's others need not wait for this run's answer: whoever held it back limits them as well.
+        Ok(_) | Err(FetchErrorKind::Held { .. }) if is_own && gate.generation > 0 && !gate.passed => {
             journal.pass_gate(gate.generation).await;
             gate.passed = true;
         }
@@ -352,8 +364,12 @@ async fn fetch<S: Source, J: Journal>(
             | FetchErrorKind::Unauthorized
             | FetchErrorKind::CursorRefused
             | FetchErrorKind::Permanent
-            | FetchErrorKind::NoRoom,
+            | FetchErrorKind::NoRoom
+            | FetchErrorKind::Held { .. },
         ) => {}
+    }
+    if let Err(FetchError { kind: FetchErrorKind::Held { wait }, .. }) = &result {
+        gate.opens_at = journal.now().plus(*wait);
     }
     let bytes = result.as_ref().map_or(0, |page| page.body.len());
     Fetched { result, gate, room: room.shrink(bytes) }

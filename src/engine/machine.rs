@@ -390,12 +390,16 @@ impl Machine {
 
     /// What a fetch brought, and what the account's gate says after it.
     pub fn fetched(&mut self, result: Result<Page, FetchError>, gate: Gate, now: Millis) {
+        if let (Err(error), Some(limit)) = (&result, &mut self.checkpoint.limit)
+            && !matches!(error.kind, FetchErrorKind::RateLimited { .. } | FetchErrorKind::Held { .. })
+        {
+            limit.told = None;
+        }
         match result {
             Ok(page) => self.page(&page, now),
             Err(error) => match error.kind {
-                FetchErrorKind::RateLimited { .. } | FetchErrorKind::Held { .. } => {
-                    self.rate_limited(&error, gate, now);
-                }
+                FetchErrorKind::RateLimited { .. } => self.rate_limited(&error, gate, now),
+                FetchErrorKind::Held { .. } => self.held(gate),
                 FetchErrorKind::Transient | FetchErrorKind::NoRoom => {
                     self.source_trouble(TroubleAbout::Source, error, now)
                 }

@@ -15,8 +15,10 @@ use crate::engine::seam::{Cursor, DeliveryError, FetchError};
 use crate::json::Json;
 use crate::run::{Outcome, Status};
 
-/// How long a run waits for rate limits in all before a page comes: beyond any quota of a day or a week that is used up.
-pub(super) const LIMITED_MAX: Duration = Duration::from_secs(8 * 24 * 3600);
+/// How long a source may tell a run nothing but limits: beyond any quota of a day or a week that is used up.
+const LIMITED_MAX: Duration = Duration::from_secs(8 * 24 * 3600);
+/// After so long without being asked it tells a new one: twice the longest wait.
+const LIMITED_GAP_MAX: Duration = Duration::from_secs(2 * 24 * 3600);
 /// How often a list may start over because the source refuses the cursor it gave.
 const RESTARTS_MAX: u32 = 3;
 /// How many errors `error_handling: batch` collects before it sends them; bounds the checkpoint.
@@ -27,35 +29,59 @@ const INCOMPLETE_REASON_CHARS_MAX: usize = 300;
 impl Machine {
     /// The source limits the rate: report it once for each time the gate closed, then wait for it.
     pub(super) fn limited(&mut self, gate: Gate, now: Millis) {
-        let known = self.checkpoint.limit.as_ref();
-        if known.is_some_and(|limit| limit.generation == gate.generation && limit.until >= gate.opens_at) {
-            // Every save brings the gate again. What is known is no change, or one save would cause the next; and
-            // this run may have been told to wait longer than the gate is closed.
-            return;
-        }
-        self.unsaved = true;
-        let before = self.checkpoint.limit.take();
-        let since = before.as_ref().and_then(|limit| limit.since).or(Some(now));
-        let unknown = before.map(|limit| limit.unknown).unwrap_or_default();
-        self.checkpoint.limit =
-            Some(Limit { generation: gate.generation, until: gate.opens_at, since, unknown });
-        if gate.opens_at > now && gate.generation > self.checkpoint.reported_generation {
+        let is_new = self.wait_for_gate(gate);
+        if is_new && gate.opens_at > now && gate.generation > self.checkpoint.reported_generation {
             self.checkpoint.reported_generation = gate.generation;
             self.stage_rate_limited(gate, now);
         }
     }
 
-    /// The rate is limited. A run that the source tells nothing else for [`LIMITED_MAX`] fails: what it holds, such as a mutex,
-    /// is kept from others.
+    /// Whether it is something to wait for that was not known.
+    fn wait_for_gate(&mut self, gate: Gate) -> bool {
+        let known = self.checkpoint.limit.as_ref();
+        if known.is_some_and(|limit| limit.generation == gate.generation && limit.until >= gate.opens_at) {
+            // Every save brings the gate again. What is known is no change, or one save would cause the next; and
+            // this run may have been told to wait longer than the gate is closed.
+            return false;
+        }
+        self.unsaved = true;
+        let before = self.checkpoint.limit.take();
+        let told = before.as_ref().and_then(|limit| limit.told);
+        let unknown = before.map(|limit| limit.unknown).unwrap_or_default();
+        self.checkpoint.limit =
+            Some(Limit { generation: gate.generation, until: gate.opens_at, told, unknown });
+        true
+    }
+
+    /// Others met a limit, and this run is held back for it: it waits, and has nothing to report.
+    pub(super) fn held(&mut self, gate: Gate) {
+        self.wait_for_gate(gate);
+    }
+
+    /// The rate is limited. A run that asks and is told nothing else for [`LIMITED_MAX`] fails: what it holds, such as a
+    /// mutex, is kept from others.
     pub(super) fn rate_limited(&mut self, error: &FetchError, gate: Gate, now: Millis) {
-        let since = self.checkpoint.limit.as_ref().and_then(|limit| limit.since);
-        let is_told = error.status.is_some();
-        if !is_told || since.is_none_or(|since| now.since(since) < LIMITED_MAX) {
+        // What was not sent was not told.
+        if error.status.is_none() {
             return self.limited(gate, now);
         }
+        let told = self.checkpoint.limit.as_ref().and_then(|limit| limit.told);
+        let told = told.filter(|(_, last)| now.since(*last) < LIMITED_GAP_MAX);
+        let since = told.map_or(now, |(since, _)| since);
+        if now.since(since) >= LIMITED_MAX {
+            return self.limited_for_good(error, now);
+        }
+        self.limited(gate, now);
+        if let Some(limit) = &mut self.checkpoint.limit {
+            limit.told = Some((since, now));
+            self.unsaved = true;
+        }
+    }
+
+    fn limited_for_good(&mut self, error: &FetchError, now: Millis) {
         let days = LIMITED_MAX.as_secs() / (24 * 3600);
         let reason = format!(
-            "the source has sent nothing for {days} days but that its rate is limited: {error}. See what it allows this \
+            "the source has said nothing for {days} days but that its rate is limited: {error}. See what it allows this \
              account, then resume the run"
         );
         let code = Some("rate_limited".to_owned());

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::plans::{one_list_plan, plain_facts};
 use crate::clock::Millis;
+
 use crate::definition::webhook::EventType;
 use crate::engine::budget::{Budget, Room};
 use crate::engine::driver::{Driver, Ending};
@@ -20,7 +21,9 @@ use crate::engine::seam::{
     JournalError, Notice, Page, SendGuard, Source, Verdict,
 };
 use crate::json::Json;
+use crate::plan::PlanKind;
 use crate::run::{Outcome, Status};
+use crate::template::Template;
 
 /// What happened, in order.
 type Story = Arc<Mutex<Vec<String>>>;
@@ -29,10 +32,11 @@ fn tell(story: &Story, what: impl Into<String>) {
     story.lock().unwrap().push(what.into());
 }
 
-/// Three pages of one record; the second can be limited once.
+/// Three pages of one record; the second can be limited once, and the first held back once.
 struct Pages {
     story: Story,
     limit_second: AtomicBool,
+    hold_first: AtomicBool,
     fetched: Notify,
 }
 
@@ -58,6 +62,10 @@ impl Source for Pages {
                 raw_response: None,
                 skip_to: None,
             });
+        }
+        if number == 1 && self.hold_first.swap(false, Ordering::SeqCst) {
+            let kind = FetchErrorKind::Held { wait: Duration::from_secs(9) };
+            return Err(FetchError::new(kind, "held_back", "not yet".to_owned()));
         }
         let next = (number < 3).then(|| Cursor::Token((number + 1).to_string()));
         let records = crate::json::elements("[1]").unwrap();
@@ -181,6 +189,8 @@ impl SendGuard for Ours {
 
 struct Setting {
     limit_second: bool,
+    hold_first: bool,
+    other_account: bool,
     wait_for_fetch_ahead: bool,
     fail: bool,
     leave_during_page: bool,
@@ -193,6 +203,8 @@ struct Setting {
 
 const CALM: Setting = Setting {
     limit_second: false,
+    hold_first: false,
+    other_account: false,
     wait_for_fetch_ahead: false,
     fail: false,
     leave_during_page: false,
@@ -209,6 +221,7 @@ async fn drive(setting: Setting) -> (Ending, Vec<String>) {
     let pages = Arc::new(Pages {
         story: Arc::clone(&story),
         limit_second: AtomicBool::new(setting.limit_second),
+        hold_first: AtomicBool::new(setting.hold_first),
         fetched: Notify::new(),
     });
     let hook = Hook {
@@ -234,7 +247,13 @@ async fn drive(setting: Setting) -> (Ending, Vec<String>) {
         evaluations: Arc::new(tokio::sync::Semaphore::new(1)),
         fetch_ahead: setting.wait_for_fetch_ahead || setting.limit_second,
     };
-    let mut machine = Machine::start(one_list_plan(), plain_facts(), Millis(1_769_846_400_000));
+    let mut plan = one_list_plan();
+    if setting.other_account
+        && let PlanKind::Request(request) = &mut Arc::make_mut(&mut plan).nodes[0].kind
+    {
+        request.account = Some(Template::literal("other"));
+    }
+    let mut machine = Machine::start(plan, plain_facts(), Millis(1_769_846_400_000));
     let ending = driver.run(&mut machine, Notice { stop: None, gate: setting.gate }).await;
     let story = story.lock().unwrap().clone();
     (ending, story)
@@ -274,6 +293,23 @@ async fn the_first_page_after_a_limit_is_told_once() {
     assert!(matches!(ending, Ending::Finished(_)));
     let told: Vec<usize> = (0..story.len()).filter(|at| story[*at] == "pass gate 7").collect();
     assert_eq!(told, [story.iter().position(|line| line == "fetch 1").unwrap() + 1], "{story:?}");
+}
+
+#[tokio::test]
+async fn who_is_held_back_reports_nothing_and_lets_the_others_of_its_account_pass() {
+    let gate = Gate { generation: 7, opens_at: Millis(1), passed: false };
+    let (ending, story) = drive(Setting { hold_first: true, gate, ..CALM }).await;
+    assert!(matches!(ending, Ending::Parked(park) if park.status == Status::RateLimited));
+    assert_eq!(story[story.len() - 3..], ["fetch 1", "pass gate 7", "park rate_limited"]);
+}
+
+#[tokio::test]
+async fn what_another_account_is_told_leaves_the_gate_of_the_runs_own_alone() {
+    let gate = Gate { generation: 7, opens_at: Millis(1), passed: false };
+    let (ending, story) = drive(Setting { limit_second: true, other_account: true, gate, ..CALM }).await;
+    assert!(matches!(ending, Ending::Parked(park) if park.status == Status::RateLimited));
+    assert!(story.iter().any(|line| line == "deliver rate_limited 0"), "{story:?}");
+    assert!(!story.iter().any(|line| line.ends_with("gate") || line.contains("gate ")), "{story:?}");
 }
 
 #[tokio::test]

@@ -11,5 +11,7 @@ generation = math.max(generation + 1, NOW)
 local opens = NOW + tonumber(ARGV[3])
 redis.call('HDEL', key, 'left', 'till')
 redis.call('HSET', key, 'generation', text(generation), 'opens', text(opens), 'ramp', '1')
+-- Who waited for the end of a step waits for this.
+redis.call('ZADD', P .. 'asleep', 'XX', text(opens), ARGV[1])
 redis.call('PEXPIRE', key, tonumber(ARGV[3]) + tonumber(ARGV[4]))
 return {text(generation), text(opens)}
