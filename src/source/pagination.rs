@@ -238,7 +238,10 @@ pub(super) fn next(
         }
         Pagination::Cursor(rule) => next_by_cursor(rule, more, answer),
         Pagination::Page { .. } | Pagination::Offset { .. } => {
-            Ok(next_by_count(ends, more, turn, answer.records))
+            // Where an answer lacks what was declared to tell the end, a short page is not taken for it.
+            let tells_nothing = ends.told.is_some() && answer.told.is_none();
+            let is_short_the_end = !ends.only_when_empty && !tells_nothing;
+            Ok(next_by_count(is_short_the_end, more, turn, answer.records))
         }
         Pagination::Range { .. } => next_by_range(more, turn, answer),
         Pagination::Dynamic { next, .. } => next_values(next, turn, answer),
@@ -282,9 +285,9 @@ fn is_more(told: &Told, turn: &Turn, answer: &Answer<'_>) -> Option<bool> {
     }
 }
 
-fn next_by_count(ends: &Ends, more: Option<bool>, turn: &Turn, records: usize) -> Option<Cursor> {
+fn next_by_count(is_short_the_end: bool, more: Option<bool>, turn: &Turn, records: usize) -> Option<Cursor> {
     let records = u64::try_from(records).unwrap_or(u64::MAX);
-    let is_short = || !ends.only_when_empty && turn.full_page.is_some_and(|full| records < full);
+    let is_short = || is_short_the_end && turn.full_page.is_some_and(|full| records < full);
     if more.is_none() && (records == 0 || is_short()) {
         return None;
     }

@@ -302,8 +302,17 @@ fn why_ended(method: &Method, page: &Page) -> String {
     }
 }
 
-/// A first page that looks like a cap, not like the end.
+/// A first page that lacks what was declared to tell the end, or that looks like a cap, not like the end.
 fn advise(method: &Method, page: &Page, number: u32) {
+    if let Some(told) = &method.ends.told
+        && number == 1
+        && json::get(std::str::from_utf8(&page.body).unwrap_or_default(), told.path()).is_none()
+    {
+        anstream::println!(
+            "  {YELLOW}!{YELLOW:#} {} is not there, which is declared to tell whether there is more; check the path",
+            told.path().join(".")
+        );
+    }
     let is_numbered = matches!(method.pagination, Pagination::Page { .. } | Pagination::Offset { .. });
     let by_length = is_numbered && method.ends.told.is_none() && !method.ends.only_when_empty;
     if by_length && number == 1 && USUAL_CAPS.contains(&page.records.len()) {

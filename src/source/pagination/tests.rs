@@ -123,6 +123,12 @@ fn what_the_answer_tells_decides() {
         Some(Cursor::Page(5)),
         "nothing is told"
     );
+    assert_eq!(
+        after_told(&page, &last, &Cursor::Page(4), None, 3),
+        Some(Cursor::Page(5)),
+        "nor by a short page"
+    );
+    assert_eq!(after_told(&page, &last, &Cursor::Page(4), None, 0), None);
     let total = told(Told::Records);
     assert_eq!(after(&offset, &total, Cursor::Offset(20), "25", 5), None);
     assert_eq!(after(&offset, &total, Cursor::Offset(20), "26", 5), Some(Cursor::Offset(25)));
