@@ -35,7 +35,7 @@ pub use integration::Integration;
 pub use job::SyncJob;
 pub use problem::{Problem, Problems};
 use set::Elsewhere;
-pub use set::check_set;
+pub use set::{check_nodes, check_set};
 pub use trigger::Trigger;
 pub use unified::UnifiedModel;
 pub use webhook::Webhook;

@@ -16,7 +16,7 @@ use super::runs::{missing, record};
 use crate::clock::Millis;
 use crate::definition::job::{ErrorHandling, Prepared, RunKeys};
 use crate::definition::webhook::EventType;
-use crate::definition::{Checked, Document, Kind, Problem, SyncJob};
+use crate::definition::{Checked, Document, Integration, Kind, Problem, SyncJob, check_nodes};
 use crate::id::{AccountId, JobId, RunId, WebhookId};
 use crate::json::Json;
 use crate::nearest::nearest;
@@ -255,11 +255,12 @@ async fn check(api: &Api, wanted: &Wanted, now: Millis) -> Result<Checks, ApiErr
     else {
         return Err(ApiError::invalid(&problems));
     };
-    let (job, job_revision) = match &wanted.resources {
-        None => (job, job_revision),
+    // The nodes of a run's own were never looked at beside the integration.
+    let (job, job_revision, own_nodes) = match &wanted.resources {
+        None => (job, job_revision, None),
         Some(resources) => {
-            let (changed, address) = with_resources(api, &job, resources).await?;
-            (changed.into(), address)
+            let (changed, address, document) = with_resources(api, &job, resources).await?;
+            (changed.into(), address, Some(document))
         }
     };
     let prepared = check_job(api, wanted, &job, now, &mut problems).await?;
@@ -281,6 +282,9 @@ async fn check(api: &Api, wanted: &Wanted, now: Millis) -> Result<Checks, ApiErr
     let integration = api.definitions().integration_of(&account).await?;
     match (integration, prepared) {
         (Some(integration), Some(prepared)) if problems.is_empty() => {
+            if let Some(document) = own_nodes {
+                check_nodes(&document, &job, &Integration::from_document(&integration.document)?)?;
+            }
             if let Some(laid) = integration.laid()?
                 && let Some(lacks) = job.lacks_in(&laid)
             {
@@ -296,8 +300,12 @@ async fn check(api: &Api, wanted: &Wanted, now: Millis) -> Result<Checks, ApiErr
     }
 }
 
-/// The job with other nodes, for one run, and the address under which it is kept.
-async fn with_resources(api: &Api, job: &SyncJob, resources: &Value) -> Result<(SyncJob, String), ApiError> {
+/// The job with other nodes, for one run, the address under which it is kept, and its document.
+async fn with_resources(
+    api: &Api,
+    job: &SyncJob,
+    resources: &Value,
+) -> Result<(SyncJob, String, Document), ApiError> {
     let definitions = api.definitions();
     let document = definitions.document(Kind::SyncJob, job.id.as_str()).await?;
     let mut document = document.ok_or_else(|| super::definitions::missing(Kind::SyncJob, job.id.as_str()))?;
@@ -308,7 +316,7 @@ async fn with_resources(api: &Api, job: &SyncJob, resources: &Value) -> Result<(
         return Err(ApiError::invalid(&[problem(&place, &error.message, None)]));
     }
     let address = definitions.keep(&document).await?;
-    Ok((changed, address))
+    Ok((changed, address, document))
 }
 
 /// Whether the job can be executed as it is asked for: its version, arguments, and the webhooks of its destinations.

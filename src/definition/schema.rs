@@ -52,6 +52,19 @@ pub(super) fn of_object(spot: &Spot<'_>) -> Option<Json> {
     Some(Json::of(spot.value()))
 }
 
+/// The schema of an object, in which the member at `path` may be as well.
+pub(super) fn allowing(schema: &Json, path: &[&str]) -> Json {
+    let Ok(mut schema) = serde_json::from_str::<Value>(schema.as_str()) else { return schema.clone() };
+    let mut place = &mut schema;
+    for step in path {
+        let Some(members) = place.as_object_mut() else { break };
+        // What says nothing of its members allows them all.
+        let Some(properties) = members.get_mut("properties").and_then(Value::as_object_mut) else { break };
+        place = properties.entry(*step).or_insert_with(|| Value::Object(Map::new()));
+    }
+    Json::of(&schema)
+}
+
 /// Whether all but `required`, `default`, `description` and `format` is understood.
 pub(super) fn check(fields: &Fields<'_>, depth: usize) -> Option<()> {
     fields.ignore(&["title", "label", "examples", "$comment"]);

@@ -25,6 +25,14 @@ pub fn check_set(documents: &[Document]) -> Result<Vec<Checked>, Problems> {
     Ok(checked.into_iter().flatten().collect())
 }
 
+/// Checks what `job`, which `document` describes, asks `integration` for.
+///
+/// # Errors
+/// What the integration doesn't have, or doesn't take.
+pub fn check_nodes(document: &Document, job: &SyncJob, integration: &Integration) -> Result<(), Problems> {
+    Problems::none_of(problems_of(document, |root| nodes(root, job, integration)))
+}
+
 /// Whether there may be definitions besides the ones at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Elsewhere {
@@ -121,40 +129,7 @@ impl Set<'_> {
         let Some(integration) = &job.integration else { return };
         self.exists(root, field, Kind::Integration, integration.as_str());
         let Some(integration) = self.environments(integration.as_str()) else { return };
-        let integration = &*integration;
-        for (index, node) in job.nodes.iter().enumerate() {
-            // A request with an account of its own may be meant for another integration.
-            let Some(node) = node.request().filter(|request| request.account.is_none()) else { continue };
-            let place = |field: &str| ["resources".to_owned(), index.to_string(), field.to_owned()];
-            let own = integration.resources.get(&node.resource).map(|methods| methods.keys().collect());
-            let mapped =
-                || integration.unified.get(&node.resource).map(|methods| methods.keys().collect::<Vec<_>>());
-            let Some(methods) = own.or_else(mapped) else {
-                let message = format!(
-                    "integration {:?} has no resource {:?}",
-                    integration.name.as_str(),
-                    node.resource
-                );
-                let known = integration.resources.keys().chain(integration.unified.keys());
-                let hint = hint(&node.resource, known.map(String::as_str));
-                root.problem_at(&place("resource"), &message, Some(&hint));
-                continue;
-            };
-            let Some(method) = integration.method(&node.resource, &node.method) else {
-                let message = format!("resource {:?} has no method {:?}", node.resource, node.method);
-                let hint = hint(&node.method, methods.into_iter().map(String::as_str));
-                root.problem_at(&place("method"), &message, Some(&hint));
-                continue;
-            };
-            asked::check(root, index, node, method, integration.mapping(&node.resource, &node.method));
-            let needs_id = method.path.required_paths().contains(&vec!["id".to_owned()]);
-            if needs_id && node.id.is_none() {
-                let message =
-                    format!("{} of {} needs an id: its path is {}", node.method, node.resource, method.path);
-                let hint = "write id: \"{{…}}\", for instance of a record this node depends on";
-                root.problem_at(&place("id"), &message, Some(hint));
-            }
-        }
+        nodes(root, job, &integration);
     }
 
     fn trigger(&self, root: &Spot<'_>, trigger: &Trigger) {
@@ -321,6 +296,40 @@ impl Set<'_> {
 
     fn find<T>(&self, wanted: impl Fn(&Checked) -> Option<&T>) -> Option<&T> {
         self.checked.iter().flatten().find_map(wanted)
+    }
+}
+
+/// Reports what the nodes of `job` ask for that `integration` does not have, or does not take.
+fn nodes(root: &Spot<'_>, job: &SyncJob, integration: &Integration) {
+    for (index, node) in job.nodes.iter().enumerate() {
+        // A request with an account of its own may be meant for another integration.
+        let Some(node) = node.request().filter(|request| request.account.is_none()) else { continue };
+        let place = |field: &str| ["resources".to_owned(), index.to_string(), field.to_owned()];
+        let own = integration.resources.get(&node.resource).map(|methods| methods.keys().collect());
+        let mapped =
+            || integration.unified.get(&node.resource).map(|methods| methods.keys().collect::<Vec<_>>());
+        let Some(methods) = own.or_else(mapped) else {
+            let message =
+                format!("integration {:?} has no resource {:?}", integration.name.as_str(), node.resource);
+            let known = integration.resources.keys().chain(integration.unified.keys());
+            let hint = hint(&node.resource, known.map(String::as_str));
+            root.problem_at(&place("resource"), &message, Some(&hint));
+            continue;
+        };
+        let Some(method) = integration.method(&node.resource, &node.method) else {
+            let message = format!("resource {:?} has no method {:?}", node.resource, node.method);
+            let hint = hint(&node.method, methods.into_iter().map(String::as_str));
+            root.problem_at(&place("method"), &message, Some(&hint));
+            continue;
+        };
+        asked::check(root, index, node, method, integration.mapping(&node.resource, &node.method));
+        let needs_id = method.path.required_paths().contains(&vec!["id".to_owned()]);
+        if needs_id && node.id.is_none() {
+            let message =
+                format!("{} of {} needs an id: its path is {}", node.method, node.resource, method.path);
+            let hint = "write id: \"{{…}}\", for instance of a record this node depends on";
+            root.problem_at(&place("id"), &message, Some(hint));
+        }
     }
 }
 

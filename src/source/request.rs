@@ -12,7 +12,7 @@ use url::Url;
 use crate::definition::integration::{AnswerFormat, BodyFormat, Method};
 use crate::definition::{Account, schema};
 use crate::engine::seam::{Cursor, FetchRequest};
-use crate::json::Json;
+use crate::json::{self, Json};
 use crate::source::failure::Failure;
 use crate::source::pagination::Turn;
 use crate::source::params::Params;
@@ -132,10 +132,11 @@ pub(super) fn prepare(
 /// What the source would refuse, or pass over in silence, is told before it is asked.
 pub(super) fn check(method: &Method, request: &FetchRequest) -> Result<(), Failure> {
     let of_query = method.query_schema.as_ref().map(|it| schema::violations_of_query(it, &request.query));
-    let of_body = method
-        .body_schema
-        .as_ref()
-        .map(|it| schema::violations(it, request.body.as_ref().unwrap_or(&Json::empty_object())));
+    let of_body = method.body_schema.as_ref().map(|it| {
+        let body = request.body.as_ref().map_or("{}", Json::as_str);
+        let query = if method.query_in_body { request.query.as_str() } else { "{}" };
+        schema::violations(it, &json::merged(body, query))
+    });
     for (what, error, violations) in [("query", "invalid_query", of_query), ("body", "invalid_body", of_body)]
     {
         let told: Vec<String> = violations

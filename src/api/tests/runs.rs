@@ -146,6 +146,11 @@ async fn job_account_and_webhook_must_fit() {
     let (status, answer) = fixture.post("/sync-job-run", &body).await;
     assert_eq!(status, 422);
     assert!(answer["message"].as_str().unwrap().contains("connects to \"crm\""), "{answer}");
+    // Nodes of its own fit the integration as the job's do.
+    let mut own = wanted();
+    own["resources"] = json!([{ "resource": "ticketz" }]);
+    let (status, answer) = fixture.post("/sync-job-run", &own).await;
+    assert_eq!((status, &answer["details"][0]["path"]), (422, &json!("resources[0].resource")), "{answer}");
     fixture.patch("/webhook/backend", &json!({ "is_active": false })).await;
     let (status, answer) = fixture.post("/sync-job-run", &wanted()).await;
     assert_eq!(status, 422);

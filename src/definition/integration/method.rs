@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::read::{base_url, check_roots};
-use super::{AnswerFormat, Authorization, BodyFormat, Ends, Method, Pagination, QueryArray};
+use super::{AnswerFormat, Authorization, BodyFormat, Ends, Method, Pagination, QueryArray, SendIn};
 use super::{PAGE_BYTES_MAX_DEFAULT, PAGE_RECORDS_MAX_DEFAULT, PAGES_MAX_DEFAULT, TIMEOUT_DEFAULT};
 use super::{authorization, pagination};
 use crate::definition::check::{Fields, Spot};
 use crate::definition::{headers, schema};
 use crate::expression::Expression;
+use crate::json::Json;
 use crate::template::{Template, Tree};
 
 /// Methods that answer with one record or none, and so don't inherit a pagination.
@@ -157,6 +158,7 @@ pub(super) fn read(spot: &Spot<'_>, name: &str, defaults: &Defaults, way: Way<'_
     let body_schema = fields.maybe("body_schema", schema::of_object);
     fields.finish();
     let settings = settings?;
+    let (query_schema, body_schema) = with_page_size(&settings.pagination, query_schema?, body_schema?);
     Some(Method {
         http_method: http_method?.to_owned(),
         base_url,
@@ -179,9 +181,25 @@ pub(super) fn read(spot: &Spot<'_>, name: &str, defaults: &Defaults, way: Way<'_
         page_bytes_max: settings.page_bytes_max,
         page_records_max: settings.page_records_max,
         pages_max: settings.pages_max,
-        query_schema: query_schema?,
-        body_schema: body_schema?,
+        query_schema,
+        body_schema,
     })
+}
+
+/// The schemas of query and body, with the parameter for the size of a page, which needs no naming.
+fn with_page_size(
+    pagination: &Pagination,
+    query: Option<Json>,
+    body: Option<Json>,
+) -> (Option<Json>, Option<Json>) {
+    let Some(limit) = pagination.limit() else { return (query, body) };
+    if matches!(pagination, Pagination::Cursor(rule) if rule.send_in == SendIn::Body) {
+        // There its name is a path.
+        let path: Vec<&str> = limit.param.split('.').collect();
+        (query, body.map(|schema| schema::allowing(&schema, &path)))
+    } else {
+        (query.map(|schema| schema::allowing(&schema, &[&limit.param])), body)
+    }
 }
 
 /// The integration's way, but for what the method says itself.

@@ -1,6 +1,7 @@
 //! What a node of a job asks its method with. What is only known in a run is left to that.
 
 use super::{Spot, hint};
+use crate::clock::Millis;
 use crate::definition::integration::Method;
 use crate::definition::job::{Input, Request};
 use crate::definition::schema::{self, Violation};
@@ -36,8 +37,13 @@ pub(super) fn check(
         }
         check_names(root, &[&place("incremental")[..], &["param".to_owned()]].concat(), schema, &param);
     }
-    if let (Some(schema), Some(Input::Tree(body))) = (&method.body_schema, &node.body) {
-        check_tree(root, &place("body"), schema, body, schema::violations);
+    if let Some(schema) = &method.body_schema {
+        if let Some(Input::Tree(body)) = &node.body {
+            check_tree(root, &place("body"), schema, body, schema::violations);
+        }
+        if let (Input::Tree(query), true) = (&node.query, method.query_in_body) {
+            check_tree(root, &place("query"), schema, query, schema::violations);
+        }
     }
 }
 
@@ -50,7 +56,7 @@ fn check_tree(root: &Spot<'_>, place: &[String], schema: &Json, asked: &Tree, vi
     let Tree::Object(members) = asked else { return };
     for (name, tree) in members.iter().filter(|(name, _)| name != MERGE) {
         let place = [place, std::slice::from_ref(name)].concat();
-        match (schema::of_member(schema, name), tree.constant()) {
+        match (schema::of_member(schema, name), constant(tree)) {
             (Err((_, message, hint)), _) => root.problem_at(&place, &message, hint.as_deref()),
             (Ok(None), _) => {}
             (Ok(Some(schema)), None) => check_tree(root, &place, &schema, tree, violations),
@@ -62,6 +68,16 @@ fn check_tree(root: &Spot<'_>, place: &[String], schema: &Json, asked: &Tree, vi
                 }
             }
         }
+    }
+}
+
+/// The value, where it is written out, or of a form that is known: times of runs are always whole.
+fn constant(tree: &Tree) -> Option<Json> {
+    match tree {
+        Tree::Text(text) if text.whole_path().is_some_and(|path| path == ["previous_run_date"]) => {
+            Some(Json::string(&Millis(0).rfc3339()))
+        }
+        Tree::Text(_) | Tree::Literal(_) | Tree::Object(_) | Tree::Array(_) => tree.constant(),
     }
 }
 

@@ -208,7 +208,9 @@ fn what_a_method_does_not_take() {
         "query: {size: \"25\", since: 2026-01-01T00:00:00Z, states: [\"{{args.state}}\"]}",
         "query: {since: \"{{args.since}}\", at: {from: \"{{args.from}}\"}}",
         "query: {$truto_merge: \"{{args.more}}\"}",
-        "query: {size: null, since: null}",
+        "query: {size: null, since: null, per_page: 10}",
+        "method: find, body: {page: {size: 5}}, query: {q: \"{{args.q}}\"}",
+        "query: {since: \"{{previous_run_date}}\"}",
         "query: \"{'sinc': 1}\"",
         "incremental: {cursor_field: updated_at, param: since}",
         "method: search, body: {q: \"{{args.q}}\", more: 1}",
@@ -221,9 +223,12 @@ fn what_a_method_does_not_take() {
         "incremental: {cursor_field: updated_at, param: at.frm}",
         "query: {at: {from: \"{{args.from}}\", to: now}}",
         "recurse: {config: {query: {sinc: \"{{resources.tickets.at}}\"}}}",
+        "query: {day: \"{{previous_run_date}}\"}",
+        "method: find, query: {w: 1}",
+        "method: find, body: {page: {siz: 5}}",
         "method: search, body: {q: 1}",
     ]
-    .map(|node| format!("# {node}\n{}", refused("defs.yaml", &ASKING.replace("{}", node))));
+    .map(|node| format!("# {node}\n{}", refused("defs.yaml", &ASKING.replace("NODE", node))));
     insta::assert_snapshot!(shown.join("\n\n\n"));
 }
 
@@ -235,22 +240,33 @@ resources:
   tickets:
     list:
       path: /tickets
+      pagination: { format: page, limit_param: per_page, max_limit: 10 }
       query_schema:
         type: object
         required: [since]
         additionalProperties: false
         properties:
           since: { type: string, format: date-time }
+          day: { type: string, format: date }
           size: { type: integer, maximum: 50 }
           states: { type: array, items: { enum: [open, done] } }
           at: { type: object, required: [from], additionalProperties: false, properties: { from: { type: string } } }
+    find:
+      method: post
+      path: /find
+      add_query_to_body: true
+      pagination: { format: cursor, cursor_path: next, cursor_key: page.token, limit_key: page.size, add_to_body: true }
+      body_schema:
+        type: object
+        additionalProperties: false
+        properties: { q: { type: string }, page: { type: object, additionalProperties: false, properties: {} } }
     search: { method: post, path: /search, body_schema: { type: object, properties: { q: { type: string } } } }
 ---
 kind: sync_job
 id: asks
 integration_name: api
 resources:
-  - { resource: tickets, {} }
+  - { resource: tickets, NODE }
 ";
 
 #[test]
