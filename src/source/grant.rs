@@ -291,11 +291,15 @@ fn judged(status: reqwest::StatusCode, answer: Option<Answer>) -> Result<Granted
         }
         Some(_) | None => {
             let said = said.unwrap_or_else(|| format!("status {status}"));
-            let what = format!(
-                "the source refuses the account access ({said}); connect the account again, then resume the run"
-            );
-            // What else may be refused (the client, a scope) is mended in the integration, and is asked again.
+            // What else may be refused (the client, a scope) is mended in the definitions, and is asked again.
             let is_final = REFUSED.iter().any(|refused| said.starts_with(refused));
+            let advice = if is_final {
+                "connect the account again"
+            } else {
+                "see the client, its secret and the scope"
+            };
+            let what =
+                format!("the source refuses the account access ({said}); {advice}, then resume the run");
             error(FetchErrorKind::Unauthorized, if is_final { NEEDS_REAUTH } else { "token_refused" }, what)
         }
     }
@@ -353,5 +357,7 @@ mod tests {
             message.contains("(invalid_grant: Token has been revoked); connect the account again"),
             "{message}"
         );
+        let (_, message) = judge(401, r#"{"error":"invalid_client"}"#).unwrap_err();
+        assert!(message.contains("(invalid_client); see the client"), "{message}");
     }
 }

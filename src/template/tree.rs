@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{RenderError, Roots, Scope, Template, TemplateError};
+use super::{RenderError, Scope, Template, TemplateError};
 use crate::json::{self, Json};
 
 /// The name under which an object takes in others.
@@ -62,12 +62,6 @@ impl Tree {
         let mut text = String::new();
         let defined = self.write(scope, &mut text)?;
         Ok(defined.then(|| Json::parse(&text).unwrap_or_else(|_| Json::null())))
-    }
-
-    /// The value, when there is no placeholder in it.
-    pub fn constant(&self) -> Option<Json> {
-        let literal = self.templates().into_iter().all(|(_, template)| template.is_literal());
-        if literal { self.render(&Roots::new()).ok().flatten() } else { None }
     }
 
     /// Its objects and literals; what is rendered is an empty object here.

@@ -7,7 +7,7 @@ use crate::definition::job::{Input, Request};
 use crate::definition::schema::{self, Violation};
 use crate::definition::unified::{self, Mapping};
 use crate::json::Json;
-use crate::template::{MERGE, Tree};
+use crate::template::{MERGE, Roots, Tree};
 
 /// Reports what the node at `index` asks with and its method doesn't take.
 pub(super) fn check(
@@ -71,14 +71,12 @@ fn check_tree(root: &Spot<'_>, place: &[String], schema: &Json, asked: &Tree, vi
     }
 }
 
-/// The value, where it is written out, or of a form that is known: times of runs are always whole.
+/// The value, where it is written out, or stands on nothing but the time of the run before, whose form is known.
 fn constant(tree: &Tree) -> Option<Json> {
-    match tree {
-        Tree::Text(text) if text.whole_path().is_some_and(|path| path == ["previous_run_date"]) => {
-            Some(Json::string(&Millis(0).rfc3339()))
-        }
-        Tree::Text(_) | Tree::Literal(_) | Tree::Object(_) | Tree::Array(_) => tree.constant(),
-    }
+    const KNOWN: &str = "previous_run_date";
+    let is_known = tree.paths().iter().all(|path| *path == [KNOWN]);
+    let scope = Roots::new().with(KNOWN, Json::string(&Millis(0).rfc3339()));
+    if is_known { tree.render(&scope).ok().flatten() } else { None }
 }
 
 /// Reports a path of members that the schema doesn't know.
