@@ -164,9 +164,7 @@ impl Set<'_> {
             Ok(args) => args,
             Err(problems) => {
                 for problem in problems.iter() {
-                    let steps =
-                        problem.path.split(['.', '[']).map(|step| step.trim_end_matches(']').to_owned());
-                    let steps: Vec<String> = steps.collect();
+                    let steps: Vec<String> = steps(&problem.path).collect();
                     root.problem_at(&steps, &problem.message, problem.hint.as_deref());
                 }
                 return;
@@ -368,6 +366,11 @@ fn report(root: &Spot<'_>, problems: Vec<unified::PlacedProblem>) {
 fn written_of<'n>(root: &Spot<'_>, names: &[&'n str]) -> &'n str {
     let written = names.iter().find(|name| root.value().get(**name).is_some());
     written.or(names.first()).copied().unwrap_or_default()
+}
+
+/// The steps of a place such as `args.codes[2]`.
+fn steps(place: &str) -> impl Iterator<Item = String> {
+    place.split(['.', '[']).map(|step| step.trim_end_matches(']').to_owned())
 }
 
 fn hint<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {

@@ -352,27 +352,32 @@ async fn fetch<S: Source, J: Journal>(
                 }
             };
         }
-        // The account's others need not wait for this run's answer: whoever held it back limits them as well.
-        Ok(_) | Err(FetchErrorKind::Held { .. }) if is_own && gate.generation > 0 && !gate.passed => {
-            journal.pass_gate(gate.generation).await;
-            gate.passed = true;
+        Err(FetchErrorKind::Held { wait }) => {
+            // The account's others need not wait for its answer: whoever held it back limits them as well.
+            pass(journal, &mut gate, is_own).await;
+            gate.opens_at = journal.now().plus(wait);
         }
-        Ok(_)
-        | Err(
+        Ok(_) => pass(journal, &mut gate, is_own).await,
+        Err(
             FetchErrorKind::Transient
             | FetchErrorKind::NoAccess
             | FetchErrorKind::Unauthorized
             | FetchErrorKind::CursorRefused
             | FetchErrorKind::Permanent
-            | FetchErrorKind::NoRoom
-            | FetchErrorKind::Held { .. },
+            | FetchErrorKind::NoRoom,
         ) => {}
-    }
-    if let Err(FetchError { kind: FetchErrorKind::Held { wait }, .. }) = &result {
-        gate.opens_at = journal.now().plus(*wait);
     }
     let bytes = result.as_ref().map_or(0, |page| page.body.len());
     Fetched { result, gate, room: room.shrink(bytes) }
+}
+
+/// Tells once for each time the account's gate was closed that others need not wait for this run to come through. What another
+/// account is answered says nothing about it.
+async fn pass<J: Journal>(journal: &J, gate: &mut Gate, is_own: bool) {
+    if is_own && gate.generation > 0 && !gate.passed {
+        journal.pass_gate(gate.generation).await;
+        gate.passed = true;
+    }
 }
 
 fn noted(note: Note) -> LogLine {

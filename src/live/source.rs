@@ -25,6 +25,16 @@ const WAITED_MAX: Duration = Duration::from_secs(1);
 /// The shortest wait of who is held back; up to as much again is added, so that not all come back at once.
 const HELD_MIN: Duration = Duration::from_millis(500);
 
+/// A request and whom it is sent for.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    integration: &'a Arc<Integration>,
+    account: &'a Arc<Account>,
+    request: &'a FetchRequest,
+    room: &'a Room,
+    guard: &'a dyn SendGuard,
+}
+
 /// The gate that a request passed.
 #[derive(Clone, Copy, Default)]
 struct Passed {
@@ -113,34 +123,21 @@ impl LiveSource {
         }
     }
 
-    /// Asks as `account`, whose access is renewed where the integration says how: before it expires, and once when the
-    /// source refuses it.
-    async fn ask(
-        &self,
-        integration: &Arc<Integration>,
-        account: &Arc<Account>,
-        request: &FetchRequest,
-        room: &Room,
-        guard: &dyn SendGuard,
-    ) -> Result<Page, FetchError> {
-        if guard.permit().is_none() {
+    /// Asks as `account`, within what the source allows.
+    async fn ask(&self, asked: Asked<'_>) -> Result<Page, FetchError> {
+        if asked.guard.permit().is_none() {
             let what = "not asked: the run is no longer this worker's".to_owned();
             return Err(FetchError::new(FetchErrorKind::Transient, "lease_lost", what));
         }
-        let passed = self.spend(integration, &account.id).await?;
-        let result = self.sent(integration, account, request, room, guard).await;
-        self.answered(integration, &account.id, passed, &result).await;
+        let passed = self.spend(asked.integration, &asked.account.id).await?;
+        let result = self.send(asked).await;
+        self.answered(asked.integration, &asked.account.id, passed, &result).await;
         result
     }
 
-    async fn sent(
-        &self,
-        integration: &Arc<Integration>,
-        account: &Arc<Account>,
-        request: &FetchRequest,
-        room: &Room,
-        guard: &dyn SendGuard,
-    ) -> Result<Page, FetchError> {
+    /// Access is renewed where the integration says how: before it expires, and once when the source refuses it.
+    async fn send(&self, asked: Asked<'_>) -> Result<Page, FetchError> {
+        let Asked { integration, account, request, room, guard } = asked;
         let Connections { live, http, tokens, .. } = &self.connections;
         let source = |account| HttpSource::new(Arc::clone(integration), account, http.clone());
         let Some(grant) = integration.grant.as_ref().filter(|grant| grant.fits(account)) else {
@@ -181,13 +178,14 @@ impl Source for LiveSource {
         if integration.name != account.integration {
             return Err(moved(&account));
         }
-        let result = self.ask(&integration, &account, request, room, guard).await;
+        let asked = Asked { integration: &integration, account: &account, request, room, guard };
+        let result = self.ask(asked).await;
         // What was read a moment ago must not fail a run whose account was mended since.
         if let Err(FetchError { kind: FetchErrorKind::Unauthorized, .. }) = &result
             && let Some(mended) = live.mended(&account).await
             && mended.integration == account.integration
         {
-            return self.ask(&integration, &mended, request, room, guard).await;
+            return self.ask(Asked { account: &mended, ..asked }).await;
         }
         result
     }

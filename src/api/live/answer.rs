@@ -16,6 +16,7 @@ use crate::engine::budget::Room;
 use crate::engine::seam::{FetchError, FetchErrorKind, FetchRequest, Page};
 use crate::id::AccountId;
 use crate::json::{self, Json};
+use crate::live::BUDGET_USED_UP;
 use crate::source::grant::NEEDS_REAUTH;
 
 /// In which form records are given.
@@ -115,9 +116,7 @@ pub(in crate::api) fn failure(error: FetchError) -> ApiError {
     let is_remote = error.status.is_some();
     let (status, is_remote) = match error.kind {
         // The declared budget is ours.
-        FetchErrorKind::RateLimited { .. } => {
-            (StatusCode::TOO_MANY_REQUESTS, error.error != "budget_used_up")
-        }
+        FetchErrorKind::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, error.error != BUDGET_USED_UP),
         FetchErrorKind::Held { .. } => (StatusCode::TOO_MANY_REQUESTS, false),
         FetchErrorKind::Unauthorized if is_remote || error.error == NEEDS_REAUTH => {
             (of_client.unwrap_or(StatusCode::UNAUTHORIZED), true)

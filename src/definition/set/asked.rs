@@ -1,6 +1,6 @@
 //! What a node of a job asks its method with. What is only known in a run is left to that.
 
-use super::{Spot, hint};
+use super::{Spot, hint, steps};
 use crate::clock::Millis;
 use crate::definition::integration::Method;
 use crate::definition::job::{Input, Request};
@@ -62,8 +62,7 @@ fn check_tree(root: &Spot<'_>, place: &[String], schema: &Json, asked: &Tree, vi
             (Ok(Some(schema)), None) => check_tree(root, &place, &schema, tree, violations),
             (Ok(Some(schema)), Some(value)) => {
                 for (within, message, hint) in violations(&schema, &value) {
-                    let steps = within.split(['.', '[']).map(|step| step.trim_end_matches(']').to_owned());
-                    let place: Vec<String> = place.iter().cloned().chain(steps.skip(1)).collect();
+                    let place: Vec<String> = place.iter().cloned().chain(steps(&within).skip(1)).collect();
                     root.problem_at(&place, &message, hint.as_deref());
                 }
             }

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::plans::{one_list_plan, plain_facts};
 use crate::clock::Millis;
-
 use crate::definition::webhook::EventType;
 use crate::engine::budget::{Budget, Room};
 use crate::engine::driver::{Driver, Ending};
